@@ -1,0 +1,1 @@
+//! Derivation graph to store objects.

@@ -1,0 +1,1 @@
+//! Fetchers: inputs by lock and hash.

@@ -1,0 +1,1 @@
+//! Store objects to OCI images.

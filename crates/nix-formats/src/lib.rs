@@ -1,0 +1,1 @@
+//! Nix's formats: hashes, store paths, derivations, NAR, narinfo, signatures, flake references and locks.

@@ -1,0 +1,1 @@
+//! An image to a running container.

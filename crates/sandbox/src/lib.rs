@@ -1,0 +1,1 @@
+//! A process in Linux namespaces, with mounts, limits and seccomp.

@@ -1,0 +1,1 @@
+//! Store objects, their references and roots.

@@ -1,0 +1,1 @@
+//! The shell and core utilities that the wharf binary carries.

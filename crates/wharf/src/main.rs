@@ -1,0 +1,3 @@
+//! From a Nix expression to a running container.
+
+fn main() {}

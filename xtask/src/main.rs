@@ -1,0 +1,3 @@
+//! House rules, parity runs and benchmarks against peers.
+
+fn main() {}
