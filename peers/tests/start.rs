@@ -1,0 +1,24 @@
+//! The peers themselves come up and go down: what fails here is the machine, not Wharf.
+
+use peers::{Access, Docker, Podman, Registry};
+
+#[test]
+fn docker_starts_and_stops() {
+    let Some(docker) = Docker::start() else { return };
+    assert!(
+        docker.run(["version", "--format", "{{.Server.Version}}"]).trim().starts_with(|c: char| c.is_ascii_digit())
+    );
+}
+
+#[test]
+fn podman_has_storage_of_its_own() {
+    let Some(podman) = Podman::new() else { return };
+    assert_eq!(podman.run(["images", "--quiet"]), "");
+}
+
+#[test]
+fn the_registry_answers() {
+    let Some(registry) = Registry::start(Access::Open) else { return };
+    let reached = std::net::TcpStream::connect(registry.host());
+    assert!(reached.is_ok(), "{reached:?}");
+}
