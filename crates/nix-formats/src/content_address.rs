@@ -110,8 +110,8 @@ impl ContentAddress {
         } else {
             return Err(ContentAddressError::UnknownKind { text: text.to_owned() });
         };
-        let hash = Hash::parse(hash, None)
-            .map_err(|source| ContentAddressError::BadHash { text: text.to_owned(), source })?;
+        let hash =
+            Hash::parse(hash, None).map_err(|source| ContentAddressError::BadHash { text: text.to_owned(), source })?;
         let address = Self { method, hash };
         address.check()?;
         Ok(address)

@@ -213,9 +213,8 @@ impl Hash {
         if rest.len() != algo.size().div_ceil(3) * 4 {
             return Err(HashError::WrongLength { text: text.to_owned(), algo });
         }
-        let bytes = BASE64
-            .decode(rest)
-            .map_err(|_| HashError::BadCharacter { text: text.to_owned(), encoding: "base 64" })?;
+        let bytes =
+            BASE64.decode(rest).map_err(|_| HashError::BadCharacter { text: text.to_owned(), encoding: "base 64" })?;
         Self::from_bytes(algo, &bytes).ok_or_else(|| HashError::WrongLength { text: text.to_owned(), algo })
     }
 

@@ -25,9 +25,7 @@ impl Derivation {
     pub(super) fn print(&self, form: &Form<'_>) -> Result<Vec<u8>, ContentAddressError> {
         let mut out = Vec::with_capacity(self.estimated_size());
         out.extend_from_slice(b"Derive(");
-        list(&mut out, &self.outputs, |out, (name, output)| {
-            self.print_output(out, name, output, form.mask_outputs)
-        })?;
+        list(&mut out, &self.outputs, |out, (name, output)| self.print_output(out, name, output, form.mask_outputs))?;
         out.push(b',');
         match form.inputs {
             None => list(&mut out, &self.input_derivations, |out, (path, outputs)| {
@@ -65,8 +63,7 @@ impl Derivation {
         })?;
         out.push(b',');
         list(&mut out, &self.env, |out, (key, value)| {
-            let masked = form.mask_outputs
-                && std::str::from_utf8(key).is_ok_and(|key| self.outputs.contains_key(key));
+            let masked = form.mask_outputs && std::str::from_utf8(key).is_ok_and(|key| self.outputs.contains_key(key));
             out.push(b'(');
             print_string(out, key);
             out.push(b',');
@@ -112,7 +109,9 @@ impl Derivation {
     fn estimated_size(&self) -> usize {
         let env: usize = self.env.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
         let args: usize = self.args.iter().map(|arg| arg.len() + 4).sum();
-        256 + (self.outputs.len() + self.input_derivations.len() + self.input_sources.len()) * 128 + env * 17 / 16 + args
+        256 + (self.outputs.len() + self.input_derivations.len() + self.input_sources.len()) * 128
+            + env * 17 / 16
+            + args
     }
 }
 

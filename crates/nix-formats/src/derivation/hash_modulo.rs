@@ -114,8 +114,7 @@ impl Derivation {
             let Output::Fixed(address) = output else { continue };
             let path = output.path(&self.name, name).map_err(|source| self.bad_address(source))?;
             let path = path.map_or(String::new(), |path| path.to_absolute());
-            let text =
-                format!("fixed:out:{}{}:{path}", address.method.prefix(), address.hash.to_prefixed_hex());
+            let text = format!("fixed:out:{}{}:{path}", address.method.prefix(), address.hash.to_prefixed_hex());
             hashes.insert(name.clone(), Hash::of(HashAlgo::Sha256, text.as_bytes()));
         }
         Ok(HashModulo::Fixed(Arc::new(hashes)))
@@ -146,9 +145,8 @@ impl Derivation {
             }
         }
         let inputs: Vec<_> = inputs.into_iter().collect();
-        let text = self
-            .print(&Form { inputs: Some(&inputs), mask_outputs })
-            .map_err(|source| self.bad_address(source))?;
+        let text =
+            self.print(&Form { inputs: Some(&inputs), mask_outputs }).map_err(|source| self.bad_address(source))?;
         Ok(Some(Hash::of(HashAlgo::Sha256, &text)))
     }
 

@@ -26,11 +26,7 @@ impl Derivation {
     /// Parses the text of a `.drv` file; `name` is the file's name without hash part and `.drv`.
     pub fn parse(name: &str, aterm: &[u8]) -> Result<Self, ParseError> {
         let mut parser = Parser { text: aterm, position: 0 };
-        parser.derivation(name).map_err(|reason| ParseError {
-            name: name.to_owned(),
-            offset: parser.position,
-            reason,
-        })
+        parser.derivation(name).map_err(|reason| ParseError { name: name.to_owned(), offset: parser.position, reason })
     }
 }
 
