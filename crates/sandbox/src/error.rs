@@ -1,0 +1,75 @@
+//! What can go wrong, by what a caller can do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A process could not be started, watched or reached.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The description cannot be carried out on any machine.
+    #[error("the sandbox description is wrong: {0}")]
+    Description(String),
+    /// The kernel, or a policy of this machine, refuses new namespaces.
+    #[error(
+        "the kernel refuses a new namespace ({source}); check that user namespaces are allowed: \
+         user.max_user_namespaces must not be 0, and kernel.unprivileged_userns_clone must be 1 and \
+         kernel.apparmor_restrict_unprivileged_userns 0 where these settings exist (see sysctl)"
+    )]
+    Namespaces {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The ids of the new user namespace could not be set.
+    #[error("cannot set the ids of the new user namespace in {path}: {source}")]
+    IdMap {
+        /// The kernel's file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A step between the clone and the program failed.
+    #[error("cannot {step} in the sandbox: {source}")]
+    Setup {
+        /// What was being done, as a verb phrase.
+        step: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The program could not be executed.
+    #[error("cannot execute {program} in the sandbox: {source}")]
+    Execute {
+        /// The program's path inside the sandbox.
+        program: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Another system call of the parent failed.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was being done, as a verb phrase.
+        what: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
+        move |source| Error::System {
+            what,
+            source: source.into(),
+        }
+    }
+
+    /// The kernel's answer, where there is one.
+    pub fn io(&self) -> Option<&io::Error> {
+        match self {
+            Error::Description(_) => None,
+            Error::Namespaces { source }
+            | Error::IdMap { source, .. }
+            | Error::Setup { source, .. }
+            | Error::Execute { source, .. }
+            | Error::System { source, .. } => Some(source),
+        }
+    }
+}
