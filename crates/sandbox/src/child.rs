@@ -71,19 +71,14 @@ fn take(step: &Step, root: &mut Option<OwnedFd>) -> Result<(), Errno> {
             rustix::system::sethostname(name)?;
             rustix::system::setdomainname(b"(none)")
         }
-        Step::PrivateMounts => rustix::mount::mount_change(
-            c"/",
-            MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
-        ),
+        Step::PrivateMounts => {
+            rustix::mount::mount_change(c"/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+        }
         Step::TmpfsRoot { stage } => mount(c"tmpfs", stage, c"tmpfs", c"mode=0755"),
         Step::DirectoryRoot { source, stage } => {
             rustix::mount::mount_bind_recursive(source.as_c_str(), stage.as_c_str())
         }
-        Step::OverlayRoot {
-            base,
-            options,
-            stage,
-        } => overlay(base, options, stage),
+        Step::OverlayRoot { base, options, stage } => overlay(base, options, stage),
         Step::OpenRoot { stage } => {
             *root = Some(rustix::fs::open(
                 stage.as_c_str(),
@@ -145,18 +140,12 @@ fn reset_signals() {
 
 fn loopback_up() -> Result<(), Errno> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-    let socket = socket_with(
-        AddressFamily::INET,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     // SAFETY: an all-zero ifreq is valid; the name fits and stays terminated.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     request.ifr_name[0] = b'l' as libc::c_char;
     request.ifr_name[1] = b'o' as libc::c_char;
-    request.ifr_ifru.ifru_flags =
-        (libc::IFF_UP | libc::IFF_LOOPBACK | libc::IFF_RUNNING) as libc::c_short;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_LOOPBACK | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads an ifreq, which lives through the call.
     match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request) } {
         0 => Ok(()),
@@ -167,14 +156,7 @@ fn loopback_up() -> Result<(), Errno> {
 /// Nothing but the standard streams reaches the program, even if some library forgot to say so when it opened a file.
 fn close_others_on_exec() {
     // SAFETY: marks descriptors, which touches no memory. On a kernel without the call the usual marks must do.
-    unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            3,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
 fn execute(program: &Execute) -> Errno {

@@ -36,8 +36,7 @@ fn bound_capabilities(kept: Capabilities) -> Result<(), Errno> {
             continue;
         }
         // SAFETY: the call takes a number and touches no memory.
-        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) } != 0
-        {
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) } != 0 {
             match last_errno() {
                 // Beyond the last capability that this kernel knows.
                 Errno::INVAL => break,
@@ -46,15 +45,7 @@ fn bound_capabilities(kept: Capabilities) -> Result<(), Errno> {
         }
     }
     // SAFETY: as above. A parent with ambient capabilities would pass them on through the execution.
-    match unsafe {
-        libc::prctl(
-            libc::PR_CAP_AMBIENT,
-            libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong,
-            0,
-            0,
-            0,
-        )
-    } {
+    match unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0, 0, 0) } {
         0 => Ok(()),
         _ => Err(last_errno()),
     }
@@ -62,19 +53,9 @@ fn bound_capabilities(kept: Capabilities) -> Result<(), Errno> {
 
 fn load_filter(filter: &[libc::sock_filter]) -> Result<(), Errno> {
     let length = u16::try_from(filter.len()).map_err(|_| Errno::TOOBIG)?;
-    let program = libc::sock_fprog {
-        len: length,
-        filter: filter.as_ptr().cast_mut(),
-    };
+    let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
     // SAFETY: the program points to `length` instructions, which the kernel only reads.
-    match unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            0,
-            &raw const program,
-        )
-    } {
+    match unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) } {
         0 => Ok(()),
         _ => Err(last_errno()),
     }

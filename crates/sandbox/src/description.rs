@@ -170,15 +170,8 @@ pub struct IdRange {
 impl IdMap {
     /// Every id is itself.
     pub fn identity() -> IdMap {
-        let all = vec![IdRange {
-            inside: 0,
-            outside: 0,
-            count: u32::MAX,
-        }];
-        IdMap::Ranges {
-            users: all.clone(),
-            groups: all,
-        }
+        let all = vec![IdRange { inside: 0, outside: 0, count: u32::MAX }];
+        IdMap::Ranges { users: all.clone(), groups: all }
     }
 }
 
@@ -227,32 +220,17 @@ impl Capabilities {
 impl Mount {
     /// A mount at `target`.
     pub fn new(target: impl Into<PathBuf>, entry: Entry) -> Mount {
-        Mount {
-            target: target.into(),
-            entry,
-        }
+        Mount { target: target.into(), entry }
     }
 
     /// The host's `source` at `target`, not to be changed.
     pub fn read_only(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Mount {
-        Mount::new(
-            target,
-            Entry::Bind {
-                source: source.into(),
-                writable: false,
-            },
-        )
+        Mount::new(target, Entry::Bind { source: source.into(), writable: false })
     }
 
     /// The host's `source` at `target`, to be changed.
     pub fn writable(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Mount {
-        Mount::new(
-            target,
-            Entry::Bind {
-                source: source.into(),
-                writable: true,
-            },
-        )
+        Mount::new(target, Entry::Bind { source: source.into(), writable: true })
     }
 }
 
@@ -273,18 +251,9 @@ pub fn standard_devices(shared_memory: Option<u64>) -> Vec<Mount> {
         ("stdout", "/proc/self/fd/1"),
         ("stderr", "/proc/self/fd/2"),
     ] {
-        mounts.push(Mount::new(
-            Path::new("/dev").join(name),
-            Entry::Symlink(to.into()),
-        ));
+        mounts.push(Mount::new(Path::new("/dev").join(name), Entry::Symlink(to.into())));
     }
-    mounts.push(Mount::new(
-        "/dev/shm",
-        Entry::Tmpfs {
-            mode: 0o1777,
-            size: shared_memory,
-        },
-    ));
+    mounts.push(Mount::new("/dev/shm", Entry::Tmpfs { mode: 0o1777, size: shared_memory }));
     mounts.push(Mount::new("/dev/pts", Entry::Terminals));
     mounts.push(Mount::new("/dev/ptmx", Entry::Symlink("pts/ptmx".into())));
     mounts

@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
 };
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
@@ -42,13 +42,9 @@ impl NetworkDoor {
     /// # Errors
     /// [`Error::System`] if the child is gone or the kernel refuses.
     pub fn open(child: &Child) -> Result<NetworkDoor, Error> {
-        let (ours, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .map_err(Error::system("make a socket pair"))?;
+        let (ours, theirs) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(Error::system("make a socket pair"))?;
         let (theirs, target) = (high(&theirs)?, child.handle());
         let users = child.has_own_users();
         let cloned = without_signals(|| {
@@ -60,20 +56,14 @@ impl NetworkDoor {
         });
         match cloned {
             Ok(Some((_, handle))) => {
-                let door = NetworkDoor {
-                    requests: Mutex::new(ours),
-                    handle,
-                };
+                let door = NetworkDoor { requests: Mutex::new(ours), handle };
                 drop(theirs);
                 // The first answer tells whether the namespaces could be entered.
                 door.socket(Family::V4)?;
                 Ok(door)
             }
             Ok(None) => exit(127),
-            Err(errno) => Err(Error::System {
-                what: "start the network door",
-                source: errno.into(),
-            }),
+            Err(errno) => Err(Error::System { what: "start the network door", source: errno.into() }),
         }
     }
 
@@ -85,9 +75,7 @@ impl NetworkDoor {
         let failed = Error::system("make a socket in the sandbox's network");
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let request = [u8::from(family == Family::V6)];
-        match rustix::net::send(&*requests, &request, SendFlags::NOSIGNAL)
-            .and_then(|_| receive(requests.as_fd()))
-        {
+        match rustix::net::send(&*requests, &request, SendFlags::NOSIGNAL).and_then(|_| receive(requests.as_fd())) {
             Ok(socket) => Ok(socket),
             Err(errno) => Err(failed(errno)),
         }
@@ -136,12 +124,7 @@ fn stand(requests: BorrowedFd<'_>, target: BorrowedFd<'_>, users: bool) -> ! {
     let flags = libc::CLONE_NEWNET | if users { libc::CLONE_NEWUSER } else { 0 };
     // SAFETY: changes the namespaces of this process, which has one thread and touches no memory for it.
     if unsafe { libc::setns(target.as_raw_fd(), flags) } != 0 {
-        refuse(
-            requests,
-            std::io::Error::last_os_error()
-                .raw_os_error()
-                .unwrap_or(libc::EPERM),
-        );
+        refuse(requests, std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EPERM));
         exit(1)
     }
     // Entering a user namespace clears it.
@@ -165,27 +148,17 @@ fn stand(requests: BorrowedFd<'_>, target: BorrowedFd<'_>, users: bool) -> ! {
 }
 
 fn answer(requests: BorrowedFd<'_>, v6: bool) {
-    let family = if v6 {
-        AddressFamily::INET6
-    } else {
-        AddressFamily::INET
+    let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = match rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None) {
+        Ok(socket) => socket,
+        Err(errno) => return refuse(requests, errno.raw_os_error()),
     };
-    let socket =
-        match rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None) {
-            Ok(socket) => socket,
-            Err(errno) => return refuse(requests, errno.raw_os_error()),
-        };
     let sockets = [socket.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&sockets));
     // If the parent is gone, the next receive says so.
-    let _ = rustix::net::sendmsg(
-        requests,
-        &[IoSlice::new(&[0; 4])],
-        &mut ancillary,
-        SendFlags::NOSIGNAL,
-    );
+    let _ = rustix::net::sendmsg(requests, &[IoSlice::new(&[0; 4])], &mut ancillary, SendFlags::NOSIGNAL);
 }
 
 fn refuse(requests: BorrowedFd<'_>, errno: i32) {

@@ -55,10 +55,7 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
-        move |source| Error::System {
-            what,
-            source: source.into(),
-        }
+        move |source| Error::System { what, source: source.into() }
     }
 
     /// The kernel's answer, where there is one.

@@ -56,19 +56,11 @@ impl Child {
         cancel: Option<BorrowedFd<'_>>,
         each: &mut dyn FnMut(&[u8]),
     ) -> Result<Ending, Error> {
-        let mut reader = Reader {
-            output: Some(output),
-            buffer: vec![0; 64 << 10],
-            total: 0,
-        };
+        let mut reader = Reader { output: Some(output), buffer: vec![0; 64 << 10], total: 0 };
         let start = Instant::now();
         let mut heard = start;
         loop {
-            let event = self.next_event(
-                reader.output.as_ref(),
-                cancel,
-                deadline(watch, start, heard),
-            )?;
+            let event = self.next_event(reader.output.as_ref(), cancel, deadline(watch, start, heard))?;
             let ending = match event {
                 Event::Output => {
                     heard = Instant::now();
@@ -103,25 +95,18 @@ impl Child {
         let mut polled = vec![PollFd::from_borrowed_fd(self.handle(), PollFlags::IN)];
         polled.extend(cancel.map(|cancel| PollFd::from_borrowed_fd(cancel, PollFlags::IN)));
         polled.extend(output.map(|output| PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)));
-        let timeout = deadline
-            .map(|(instant, _)| timespec(instant.saturating_duration_since(Instant::now())));
+        let timeout = deadline.map(|(instant, _)| timespec(instant.saturating_duration_since(Instant::now())));
         loop {
             match (poll(&mut polled, timeout.as_ref()), deadline) {
                 (Err(Errno::INTR), _) => {}
                 (Err(errno), _) => {
-                    return Err(Error::System {
-                        what: "wait for output",
-                        source: errno.into(),
-                    });
+                    return Err(Error::System { what: "wait for output", source: errno.into() });
                 }
                 (Ok(0), Some((_, ending))) => return Ok(Event::Deadline(ending)),
                 (Ok(_), _) => break,
             }
         }
-        let ready: Vec<bool> = polled
-            .iter()
-            .map(|polled| !polled.revents().is_empty())
-            .collect();
+        let ready: Vec<bool> = polled.iter().map(|polled| !polled.revents().is_empty()).collect();
         Ok(match (ready.as_slice(), cancel.is_some()) {
             ([_, true, ..], true) => Event::Cancelled,
             ([.., true], true) if ready.len() == 3 => Event::Output,
@@ -152,10 +137,7 @@ impl Reader {
             }
             Err(Errno::INTR) => {}
             Err(errno) => {
-                return Err(Error::System {
-                    what: "read the process's output",
-                    source: errno.into(),
-                });
+                return Err(Error::System { what: "read the process's output", source: errno.into() });
             }
         }
         Ok(())
@@ -164,12 +146,8 @@ impl Reader {
 
 /// The next moment at which a limit is exceeded, and which.
 fn deadline(watch: &Watch, start: Instant, heard: Instant) -> Option<(Instant, Ending)> {
-    let time = watch
-        .time
-        .and_then(|time| Some((start.checked_add(time)?, Ending::TooLong(time))));
-    let silence = watch
-        .silence
-        .and_then(|silence| Some((heard.checked_add(silence)?, Ending::TooSilent(silence))));
+    let time = watch.time.and_then(|time| Some((start.checked_add(time)?, Ending::TooLong(time))));
+    let silence = watch.silence.and_then(|silence| Some((heard.checked_add(silence)?, Ending::TooSilent(silence))));
     match (time, silence) {
         (Some(time), Some(silence)) => Some(if time.0 <= silence.0 { time } else { silence }),
         (time, silence) => time.or(silence),

@@ -6,8 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
 
 use crate::child::last_errno;
@@ -26,21 +25,11 @@ pub(crate) fn furnish(step: &Step, root: BorrowedFd<'_>) -> Result<(), Errno> {
             remove_file(&parent, &at.name)?;
             rustix::fs::symlinkat(to.as_c_str(), &parent, at.name.as_c_str())
         }
-        Step::Bind {
-            source,
-            at,
-            directory: true,
-            writable,
-        } => {
+        Step::Bind { source, at, directory: true, writable } => {
             let target = directory(root, at, 0o755)?;
             bind(source, &target, *writable)
         }
-        Step::Bind {
-            source,
-            at,
-            directory: false,
-            writable,
-        } => {
+        Step::Bind { source, at, directory: false, writable } => {
             let target = match open_in(root, &at.whole, OFlags::PATH) {
                 Err(Errno::NOENT) => new_file(root, at, 0o644)?,
                 other => other?,
@@ -56,19 +45,8 @@ pub(crate) fn furnish(step: &Step, root: BorrowedFd<'_>) -> Result<(), Errno> {
     }
 }
 
-pub(crate) fn mount(
-    source: &CStr,
-    target: &CStr,
-    kind: &CStr,
-    options: &CStr,
-) -> Result<(), Errno> {
-    rustix::mount::mount(
-        source,
-        target,
-        kind,
-        MountFlags::NOSUID | MountFlags::NODEV,
-        options,
-    )
+pub(crate) fn mount(source: &CStr, target: &CStr, kind: &CStr, options: &CStr) -> Result<(), Errno> {
+    rustix::mount::mount(source, target, kind, MountFlags::NOSUID | MountFlags::NODEV, options)
 }
 
 /// Stacks the layers from their common directory, since their names are relative to it. Where the kernel does not know
@@ -137,12 +115,7 @@ fn new_file(root: BorrowedFd<'_>, at: &InRoot, mode: u32) -> Result<OwnedFd, Err
     let parent = parent(root, at)?;
     remove_file(&parent, &at.name)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(
-        &parent,
-        at.name.as_c_str(),
-        flags,
-        Mode::from_raw_mode(mode),
-    )
+    rustix::fs::openat(&parent, at.name.as_c_str(), flags, Mode::from_raw_mode(mode))
 }
 
 fn remove_file(parent: &OwnedFd, name: &CString) -> Result<(), Errno> {
@@ -161,9 +134,7 @@ fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
 }
 
 fn bind(source: &CStr, target: &OwnedFd, writable: bool) -> Result<(), Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let tree = rustix::mount::open_tree(CWD, source, flags)?;
     if !writable {
         read_only(tree.as_fd(), true)?;
@@ -186,12 +157,7 @@ struct MountAttributes {
 }
 
 fn read_only(tree: BorrowedFd<'_>, recursive: bool) -> Result<(), Errno> {
-    let attributes = MountAttributes {
-        set: libc::MOUNT_ATTR_RDONLY,
-        clear: 0,
-        propagation: 0,
-        user_namespace: 0,
-    };
+    let attributes = MountAttributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty C string, and the attributes have the layout and the size that are passed.
     let result = unsafe {
@@ -204,18 +170,10 @@ fn read_only(tree: BorrowedFd<'_>, recursive: bool) -> Result<(), Errno> {
             size_of::<MountAttributes>(),
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(last_errno())
-    }
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-fn file_system(
-    kind: FileSystem,
-    options: &[(CString, CString)],
-    target: &OwnedFd,
-) -> Result<(), Errno> {
+fn file_system(kind: FileSystem, options: &[(CString, CString)], target: &OwnedFd) -> Result<(), Errno> {
     match (kind, new_file_system(kind, options, target)) {
         // Inside a container that hides parts of its /proc, a fresh one would show them, so the kernel refuses.
         (FileSystem::Proc, Err(Errno::PERM)) => bind(c"/proc", target, true),
@@ -224,19 +182,12 @@ fn file_system(
     }
 }
 
-fn new_file_system(
-    kind: FileSystem,
-    options: &[(CString, CString)],
-    target: &OwnedFd,
-) -> Result<(), Errno> {
+fn new_file_system(kind: FileSystem, options: &[(CString, CString)], target: &OwnedFd) -> Result<(), Errno> {
     let base = MountAttrFlags::MOUNT_ATTR_NOSUID;
     let (name, attributes) = match kind {
         FileSystem::Tmpfs => (c"tmpfs", base | MountAttrFlags::MOUNT_ATTR_NODEV),
         FileSystem::Terminals => (c"devpts", base | MountAttrFlags::MOUNT_ATTR_NOEXEC),
-        FileSystem::Proc => (
-            c"proc",
-            base | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC,
-        ),
+        FileSystem::Proc => (c"proc", base | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC),
         FileSystem::Sys => (
             c"sysfs",
             base | MountAttrFlags::MOUNT_ATTR_NODEV

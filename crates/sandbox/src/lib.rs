@@ -30,8 +30,8 @@ mod seccomp;
 mod spawn;
 
 pub use description::{
-    Capabilities, Entry, IdMap, IdRange, Identity, Mount, Network, Overlay, Root, Sandbox, Seccomp,
-    StandardStreams, standard_devices,
+    Capabilities, Entry, IdMap, IdRange, Identity, Mount, Network, Overlay, Root, Sandbox, Seccomp, StandardStreams,
+    standard_devices,
 };
 pub use door::{Family, NetworkDoor};
 pub use error::Error;

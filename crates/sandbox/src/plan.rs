@@ -7,9 +7,7 @@ use std::ptr;
 
 use rustix::process::{Gid, Resource, Rlimit, Uid};
 
-use crate::description::{
-    Capabilities, Entry, IdMap, Identity, Mount, Network, Overlay, Root, Sandbox, Seccomp,
-};
+use crate::description::{Capabilities, Entry, IdMap, Identity, Mount, Network, Overlay, Root, Sandbox, Seccomp};
 use crate::error::Error;
 use crate::seccomp;
 
@@ -42,45 +40,15 @@ pub(crate) enum Step {
     LoopbackUp,
     HostName(Vec<u8>),
     PrivateMounts,
-    TmpfsRoot {
-        stage: CString,
-    },
-    DirectoryRoot {
-        source: CString,
-        stage: CString,
-    },
-    OverlayRoot {
-        base: CString,
-        options: CString,
-        stage: CString,
-    },
-    OpenRoot {
-        stage: CString,
-    },
-    MakeDirectory {
-        at: InRoot,
-        mode: u32,
-    },
-    WriteFile {
-        at: InRoot,
-        contents: Vec<u8>,
-        mode: u32,
-    },
-    MakeSymlink {
-        at: InRoot,
-        to: CString,
-    },
-    Bind {
-        source: CString,
-        at: InRoot,
-        directory: bool,
-        writable: bool,
-    },
-    FileSystem {
-        kind: FileSystem,
-        at: InRoot,
-        options: Vec<(CString, CString)>,
-    },
+    TmpfsRoot { stage: CString },
+    DirectoryRoot { source: CString, stage: CString },
+    OverlayRoot { base: CString, options: CString, stage: CString },
+    OpenRoot { stage: CString },
+    MakeDirectory { at: InRoot, mode: u32 },
+    WriteFile { at: InRoot, contents: Vec<u8>, mode: u32 },
+    MakeSymlink { at: InRoot, to: CString },
+    Bind { source: CString, at: InRoot, directory: bool, writable: bool },
+    FileSystem { kind: FileSystem, at: InRoot, options: Vec<(CString, CString)> },
     ReadOnlyRoot,
     Pivot,
     ChangeDirectory(CString),
@@ -125,20 +93,13 @@ impl Plan {
         privilege_steps(sandbox, &mut steps);
         // Last, so that the directory is entered with the rights of the program.
         steps.push(Step::ChangeDirectory(c_path(&sandbox.directory)?));
-        Ok(Plan {
-            steps,
-            execute: Some(Execute::new(sandbox)?),
-        })
+        Ok(Plan { steps, execute: Some(Execute::new(sandbox)?) })
     }
 
     /// Only the steps that a policy of the machine may forbid.
     pub fn probe() -> Plan {
         Plan {
-            steps: vec![
-                Step::LoopbackUp,
-                Step::HostName(b"localhost".to_vec()),
-                Step::PrivateMounts,
-            ],
+            steps: vec![Step::LoopbackUp, Step::HostName(b"localhost".to_vec()), Step::PrivateMounts],
             execute: None,
         }
     }
@@ -147,15 +108,10 @@ impl Plan {
 fn root_step(root: &Root, stage: CString) -> Result<Step, Error> {
     Ok(match root {
         Root::Tmpfs => Step::TmpfsRoot { stage },
-        Root::Directory(source) => Step::DirectoryRoot {
-            source: c_path(source)?,
-            stage,
-        },
-        Root::Overlay(overlay) => Step::OverlayRoot {
-            base: c_path(&overlay.base)?,
-            options: overlay_options(overlay)?,
-            stage,
-        },
+        Root::Directory(source) => Step::DirectoryRoot { source: c_path(source)?, stage },
+        Root::Overlay(overlay) => {
+            Step::OverlayRoot { base: c_path(&overlay.base)?, options: overlay_options(overlay)?, stage }
+        }
     })
 }
 
@@ -184,10 +140,7 @@ fn overlay_options(overlay: &Overlay) -> Result<CString, Error> {
 /// A path as an overlay option, in which `:`, `,` and `\` have a meaning.
 fn plain_option(path: &Path) -> Result<&[u8], Error> {
     let bytes = path.as_os_str().as_bytes();
-    match bytes
-        .iter()
-        .find(|byte| matches!(byte, b':' | b',' | b'\\'))
-    {
+    match bytes.iter().find(|byte| matches!(byte, b':' | b',' | b'\\')) {
         None => Ok(bytes),
         Some(byte) => Err(Error::Description(format!(
             "the path {} has a '{}', which overlayfs cannot take",
@@ -202,60 +155,28 @@ fn mount_steps(mount: &Mount, steps: &mut Vec<Step>) -> Result<(), Error> {
     parent_steps(&mount.target, steps)?;
     let step = match &mount.entry {
         Entry::Directory(mode) => Step::MakeDirectory { at, mode: *mode },
-        Entry::File(contents, mode) => Step::WriteFile {
-            at,
-            contents: contents.clone(),
-            mode: *mode,
-        },
-        Entry::Symlink(to) => Step::MakeSymlink {
-            at,
-            to: c_path(to)?,
-        },
+        Entry::File(contents, mode) => Step::WriteFile { at, contents: contents.clone(), mode: *mode },
+        Entry::Symlink(to) => Step::MakeSymlink { at, to: c_path(to)? },
         Entry::Bind { source, writable } => {
             let metadata = source.metadata().map_err(|error| Error::Setup {
-                step: format!(
-                    "find {}, which is to be mounted at {},",
-                    source.display(),
-                    mount.target.display()
-                ),
+                step: format!("find {}, which is to be mounted at {},", source.display(), mount.target.display()),
                 source: error,
             })?;
-            Step::Bind {
-                source: c_path(source)?,
-                at,
-                directory: metadata.is_dir(),
-                writable: *writable,
-            }
+            Step::Bind { source: c_path(source)?, at, directory: metadata.is_dir(), writable: *writable }
         }
         Entry::Tmpfs { mode, size } => {
             let mut options = vec![option("mode", format!("{mode:o}"))?];
             if let Some(size) = size {
                 options.push(option("size", size.to_string())?);
             }
-            Step::FileSystem {
-                kind: FileSystem::Tmpfs,
-                at,
-                options,
-            }
+            Step::FileSystem { kind: FileSystem::Tmpfs, at, options }
         }
-        Entry::Proc => Step::FileSystem {
-            kind: FileSystem::Proc,
-            at,
-            options: Vec::new(),
-        },
+        Entry::Proc => Step::FileSystem { kind: FileSystem::Proc, at, options: Vec::new() },
         Entry::Terminals => {
             let options = vec![option("mode", "0620")?, option("ptmxmode", "0666")?];
-            Step::FileSystem {
-                kind: FileSystem::Terminals,
-                at,
-                options,
-            }
+            Step::FileSystem { kind: FileSystem::Terminals, at, options }
         }
-        Entry::Sys => Step::FileSystem {
-            kind: FileSystem::Sys,
-            at,
-            options: Vec::new(),
-        },
+        Entry::Sys => Step::FileSystem { kind: FileSystem::Sys, at, options: Vec::new() },
     };
     steps.push(step);
     Ok(())
@@ -263,19 +184,13 @@ fn mount_steps(mount: &Mount, steps: &mut Vec<Step>) -> Result<(), Error> {
 
 /// Makes the missing directories above `target`; those that an earlier step sees to are skipped.
 fn parent_steps(target: &Path, steps: &mut Vec<Step>) -> Result<(), Error> {
-    let mut missing: Vec<&Path> = target
-        .ancestors()
-        .skip(1)
-        .filter(|path| path.parent().is_some())
-        .collect();
+    let mut missing: Vec<&Path> = target.ancestors().skip(1).filter(|path| path.parent().is_some()).collect();
     missing.reverse();
     for directory in missing {
         let at = InRoot::new(directory)?;
         let made = steps.iter().rev().take(64).any(|step| match step {
             Step::MakeDirectory { at: earlier, .. } => earlier.whole == at.whole,
-            Step::Bind { at: earlier, .. } | Step::MakeSymlink { at: earlier, .. } => {
-                earlier.parent == at.whole
-            }
+            Step::Bind { at: earlier, .. } | Step::MakeSymlink { at: earlier, .. } => earlier.parent == at.whole,
             _ => false,
         });
         if !made {
@@ -286,12 +201,7 @@ fn parent_steps(target: &Path, steps: &mut Vec<Step>) -> Result<(), Error> {
 }
 
 fn privilege_steps(sandbox: &Sandbox, steps: &mut Vec<Step>) {
-    steps.extend(
-        sandbox
-            .limits
-            .iter()
-            .map(|(resource, limit)| Step::Limit(*resource, *limit)),
-    );
+    steps.extend(sandbox.limits.iter().map(|(resource, limit)| Step::Limit(*resource, *limit)));
     if sandbox.fixed_addresses {
         steps.push(Step::FixedAddresses);
     }
@@ -316,18 +226,9 @@ fn privilege_steps(sandbox: &Sandbox, steps: &mut Vec<Step>) {
 
 fn become_steps(identity: &Identity, ids: &IdMap, steps: &mut Vec<Step>) {
     if *ids != IdMap::Single {
-        steps.push(Step::Groups(
-            identity
-                .groups
-                .iter()
-                .map(|group| Gid::from_raw(*group))
-                .collect(),
-        ));
+        steps.push(Step::Groups(identity.groups.iter().map(|group| Gid::from_raw(*group)).collect()));
     }
-    steps.push(Step::Become(
-        Uid::from_raw(identity.user),
-        Gid::from_raw(identity.group),
-    ));
+    steps.push(Step::Become(Uid::from_raw(identity.user), Gid::from_raw(identity.group)));
     // Changing ids clears it.
     steps.push(Step::DieWithParent);
 }
@@ -357,15 +258,11 @@ impl Execute {
 impl InRoot {
     fn new(path: &Path) -> Result<InRoot, Error> {
         let plain = path.is_absolute()
-            && path
-                .components()
-                .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+            && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
         match (plain, path.parent(), path.file_name()) {
-            (true, Some(parent), Some(name)) => Ok(InRoot {
-                whole: c_path(path)?,
-                parent: c_path(parent)?,
-                name: c_path(Path::new(name))?,
-            }),
+            (true, Some(parent), Some(name)) => {
+                Ok(InRoot { whole: c_path(path)?, parent: c_path(parent)?, name: c_path(Path::new(name))? })
+            }
             _ => Err(Error::Description(format!(
                 "{} is not a place inside the root: an absolute path without '..' is needed",
                 path.display()
@@ -375,11 +272,7 @@ impl InRoot {
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    strings
-        .iter()
-        .map(|string| string.as_ptr())
-        .chain([ptr::null()])
-        .collect()
+    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
 }
 
 fn option(key: &str, value: impl Into<Vec<u8>>) -> Result<(CString, CString), Error> {
@@ -393,10 +286,7 @@ fn c_path(path: &Path) -> Result<CString, Error> {
 fn c_string(bytes: Vec<u8>) -> Result<CString, Error> {
     CString::new(bytes).map_err(|error| {
         let text = error.into_vec();
-        Error::Description(format!(
-            "{:?} contains a NUL byte, which the kernel cannot take",
-            OsStr::from_bytes(&text)
-        ))
+        Error::Description(format!("{:?} contains a NUL byte, which the kernel cannot take", OsStr::from_bytes(&text)))
     })
 }
 

@@ -37,10 +37,8 @@ const XATTR_32: std::ops::RangeInclusive<i64> = 226..=234;
 mod native {
     use libc::*;
     pub const ARCHITECTURE: u32 = 0xc000_003e;
-    pub const COMPATIBLE: super::Compatible = super::Compatible {
-        architecture: 0x4000_0003,
-        chmod: [(15, 1), (94, 1), (306, 2)],
-    };
+    pub const COMPATIBLE: super::Compatible =
+        super::Compatible { architecture: 0x4000_0003, chmod: [(15, 1), (94, 1), (306, 2)] };
     pub const CHMOD: &[(i64, u32)] = &[(SYS_chmod, 1), (SYS_fchmod, 1), (SYS_fchmodat, 2)];
     pub const OWNERS: &[i64] = &[SYS_chown, SYS_lchown, SYS_fchown, SYS_fchownat];
 }
@@ -49,10 +47,8 @@ mod native {
 mod native {
     use libc::*;
     pub const ARCHITECTURE: u32 = 0xc000_00b7;
-    pub const COMPATIBLE: super::Compatible = super::Compatible {
-        architecture: 0x4000_0028,
-        chmod: [(15, 1), (94, 1), (333, 2)],
-    };
+    pub const COMPATIBLE: super::Compatible =
+        super::Compatible { architecture: 0x4000_0028, chmod: [(15, 1), (94, 1), (333, 2)] };
     pub const CHMOD: &[(i64, u32)] = &[(SYS_fchmod, 1), (SYS_fchmodat, 2)];
     pub const OWNERS: &[i64] = &[SYS_fchown, SYS_fchownat];
 }
@@ -120,14 +116,8 @@ pub(crate) fn filter(rules: Seccomp) -> Vec<libc::sock_filter> {
         Seccomp::Builder => builder_rules(),
         Seccomp::Container => (forbidden_rules(), Vec::new()),
         Seccomp::ContainerOneId => {
-            let quiet = native::OWNERS
-                .iter()
-                .chain(&IDS)
-                .map(|number| Rule::always(*number, 0));
-            (
-                forbidden_rules().into_iter().chain(quiet).collect(),
-                Vec::new(),
-            )
+            let quiet = native::OWNERS.iter().chain(&IDS).map(|number| Rule::always(*number, 0));
+            (forbidden_rules().into_iter().chain(quiet).collect(), Vec::new())
         }
     };
     let native = section(native::ARCHITECTURE, &native);
@@ -142,49 +132,27 @@ fn builder_rules() -> (Vec<Rule>, Vec<Rule>) {
         argument: Some((*argument, SETUID_OR_SETGID)),
     };
     let refused = |number: &i64| Rule::always(*number, libc::ENOTSUP);
-    let common = || {
-        [chmod(&(FCHMODAT2, 2))]
-            .into_iter()
-            .chain(XATTRAT.iter().map(refused))
-    };
-    let native = native::CHMOD
-        .iter()
-        .map(chmod)
-        .chain(XATTR.iter().map(refused))
-        .chain(common())
-        .collect();
+    let common = || [chmod(&(FCHMODAT2, 2))].into_iter().chain(XATTRAT.iter().map(refused));
+    let native = native::CHMOD.iter().map(chmod).chain(XATTR.iter().map(refused)).chain(common()).collect();
     let compatible = native::COMPATIBLE.chmod.iter().map(chmod);
-    let compatible = compatible
-        .chain(XATTR_32.map(|number| refused(&number)))
-        .chain(common())
-        .collect();
+    let compatible = compatible.chain(XATTR_32.map(|number| refused(&number))).chain(common()).collect();
     (native, compatible)
 }
 
 fn forbidden_rules() -> Vec<Rule> {
-    FORBIDDEN
-        .iter()
-        .map(|number| Rule::always(*number, libc::EPERM))
-        .collect()
+    FORBIDDEN.iter().map(|number| Rule::always(*number, libc::EPERM)).collect()
 }
 
 impl Rule {
     fn always(number: i64, errno: i32) -> Rule {
-        Rule {
-            number,
-            errno,
-            argument: None,
-        }
+        Rule { number, errno, argument: None }
     }
 }
 
 /// The rules of one architecture: skipped as a whole when the call is of another. An x86-64 call of the x32 interface
 /// is taken for its x86-64 sibling.
 fn section(architecture: u32, rules: &[Rule]) -> Vec<libc::sock_filter> {
-    let mut body = vec![
-        load(NUMBER),
-        statement(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, !X32),
-    ];
+    let mut body = vec![load(NUMBER), statement(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, !X32)];
     for rule in rules {
         let number = u32::try_from(rule.number).unwrap_or(u32::MAX);
         let refuse = answer(libc::SECCOMP_RET_ERRNO | rule.errno.unsigned_abs());
@@ -220,19 +188,9 @@ fn answer(value: u32) -> libc::sock_filter {
 }
 
 fn statement(code: u32, k: u32) -> libc::sock_filter {
-    libc::sock_filter {
-        code: code as u16,
-        jt: 0,
-        jf: 0,
-        k,
-    }
+    libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
 }
 
 fn jump(test: u32, k: u32, if_true: u8, if_false: u8) -> libc::sock_filter {
-    libc::sock_filter {
-        code: (libc::BPF_JMP | test | libc::BPF_K) as u16,
-        jt: if_true,
-        jf: if_false,
-        k,
-    }
+    libc::sock_filter { code: (libc::BPF_JMP | test | libc::BPF_K) as u16, jt: if_true, jf: if_false, k }
 }

@@ -56,22 +56,15 @@ impl Sandbox {
     /// [`Error::Execute`] if there is no such program.
     pub fn spawn(self) -> Result<Child, Error> {
         let plan = Plan::new(&self)?;
-        let mut flags =
-            libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+        let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
         if self.ids != IdMap::Host {
             flags |= libc::CLONE_NEWUSER;
         }
         if self.network != Network::Host {
             flags |= libc::CLONE_NEWNET;
         }
-        let streams = [
-            high(&self.streams.input)?,
-            high(&self.streams.output)?,
-            high(&self.streams.error)?,
-        ];
-        let (child, report) = start(&plan, flags, Some(&streams), |pid| {
-            write_id_maps(pid, &self)
-        })?;
+        let streams = [high(&self.streams.input)?, high(&self.streams.output)?, high(&self.streams.error)?];
+        let (child, report) = start(&plan, flags, Some(&streams), |pid| write_id_maps(pid, &self))?;
         child.running(&report, &plan, &self)
     }
 }
@@ -90,9 +83,7 @@ pub fn probe() -> Result<(), Error> {
     let plan = Plan::probe();
     let (mut child, report) = start(&plan, flags, None, |_| Ok(()))?;
     if let Some((_, errno)) = read_report(&report)? {
-        return Err(Error::Namespaces {
-            source: errno.into(),
-        });
+        return Err(Error::Namespaces { source: errno.into() });
     }
     child.wait().map(drop)
 }
@@ -118,10 +109,7 @@ impl Child {
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         match rustix::process::pidfd_send_signal(&self.handle, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
-            Err(errno) => Err(Error::System {
-                what: "signal the sandboxed process",
-                source: errno.into(),
-            }),
+            Err(errno) => Err(Error::System { what: "signal the sandboxed process", source: errno.into() }),
         }
     }
 
@@ -136,14 +124,10 @@ impl Child {
             return Ok(exit);
         }
         let status = loop {
-            match rustix::process::waitid(WaitId::PidFd(self.handle.as_fd()), WaitIdOptions::EXITED)
-            {
+            match rustix::process::waitid(WaitId::PidFd(self.handle.as_fd()), WaitIdOptions::EXITED) {
                 Err(Errno::INTR) | Ok(None) => {}
                 Err(errno) => {
-                    return Err(Error::System {
-                        what: "wait for the sandboxed process",
-                        source: errno.into(),
-                    });
+                    return Err(Error::System { what: "wait for the sandboxed process", source: errno.into() });
                 }
                 Ok(Some(status)) => break status,
             }
@@ -164,14 +148,8 @@ impl Child {
         self.wait()?;
         let source = io::Error::from(errno);
         match plan.steps.get(number as usize) {
-            Some(step) => Err(Error::Setup {
-                step: step.describe(),
-                source,
-            }),
-            None => Err(Error::Execute {
-                program: sandbox.program.clone(),
-                source,
-            }),
+            Some(step) => Err(Error::Setup { step: step.describe(), source }),
+            None => Err(Error::Execute { program: sandbox.program.clone(), source }),
         }
     }
 }
@@ -214,17 +192,10 @@ fn start(
         Ok(Some(parent)) => parent,
         Ok(None) => child::exit(127),
         Err(errno) => {
-            return Err(Error::Namespaces {
-                source: errno.into(),
-            });
+            return Err(Error::Namespaces { source: errno.into() });
         }
     };
-    let child = Child {
-        pid,
-        handle,
-        exit: None,
-        own_users: flags & libc::CLONE_NEWUSER != 0,
-    };
+    let child = Child { pid, handle, exit: None, own_users: flags & libc::CLONE_NEWUSER != 0 };
     prepare(pid)?;
     rustix::io::write(&ready_write, &[1]).map_err(Error::system("start the sandboxed process"))?;
     Ok((child, report_read))
@@ -237,16 +208,7 @@ pub(crate) fn clone(flags: libc::c_int) -> Result<Option<(Pid, OwnedFd)>, Errno>
     // SAFETY: without CLONE_VM the child has its own copy of the memory and goes on with its copy of this stack; the
     // kernel writes the handle's number to the third argument. The child only makes system calls until it executes
     // another program or exits. The first three arguments have the same order on every architecture supported here.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_clone,
-            flags,
-            0 as libc::c_long,
-            &raw mut handle,
-            0,
-            0,
-        )
-    };
+    let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0 as libc::c_long, &raw mut handle, 0, 0) };
     match i32::try_from(result).ok().and_then(Pid::from_raw) {
         // SAFETY: the kernel has just made the descriptor for us.
         Some(pid) if result > 0 => Ok(Some((pid, unsafe { OwnedFd::from_raw_fd(handle) }))),
@@ -259,8 +221,7 @@ pub(crate) fn clone(flags: libc::c_int) -> Result<Option<(Pid, OwnedFd)>, Errno>
 pub(crate) fn without_signals<T>(action: impl FnOnce() -> T) -> T {
     // SAFETY: both sets are plain data on this stack; the calls only change this thread's mask.
     unsafe {
-        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
-            (std::mem::zeroed(), std::mem::zeroed());
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = (std::mem::zeroed(), std::mem::zeroed());
         libc::sigfillset(&mut all);
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
         let result = action();
@@ -276,14 +237,8 @@ pub(crate) fn high(descriptor: &OwnedFd) -> Result<OwnedFd, Error> {
 
 fn read_report(report: &OwnedFd) -> Result<Option<(u32, Errno)>, Error> {
     let mut bytes = Vec::with_capacity(8);
-    let file = std::fs::File::from(
-        report
-            .try_clone()
-            .map_err(Error::system("copy a file descriptor"))?,
-    );
-    file.take(8)
-        .read_to_end(&mut bytes)
-        .map_err(Error::system("hear from the sandboxed process"))?;
+    let file = std::fs::File::from(report.try_clone().map_err(Error::system("copy a file descriptor"))?);
+    file.take(8).read_to_end(&mut bytes).map_err(Error::system("hear from the sandboxed process"))?;
     let Ok(report) = <[u8; 8]>::try_from(bytes.as_slice()) else {
         return Ok(None);
     };
@@ -294,39 +249,17 @@ fn read_report(report: &OwnedFd) -> Result<Option<(u32, Errno)>, Error> {
 
 fn write_id_maps(pid: Pid, sandbox: &Sandbox) -> Result<(), Error> {
     let line = |ranges: &[IdRange]| -> String {
-        ranges
-            .iter()
-            .map(|range| format!("{} {} {}\n", range.inside, range.outside, range.count))
-            .collect()
+        ranges.iter().map(|range| format!("{} {} {}\n", range.inside, range.outside, range.count)).collect()
     };
     match &sandbox.ids {
         IdMap::Host => Ok(()),
         IdMap::Single => {
-            let (user, group) = (
-                rustix::process::geteuid().as_raw(),
-                rustix::process::getegid().as_raw(),
-            );
+            let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
             // Without this the kernel does not let an ordinary user set a group map: a group could be given up to get
             // at what it is denied.
             write_proc(pid, "setgroups", "deny")?;
-            write_proc(
-                pid,
-                "uid_map",
-                &line(&[IdRange {
-                    inside: sandbox.identity.user,
-                    outside: user,
-                    count: 1,
-                }]),
-            )?;
-            write_proc(
-                pid,
-                "gid_map",
-                &line(&[IdRange {
-                    inside: sandbox.identity.group,
-                    outside: group,
-                    count: 1,
-                }]),
-            )
+            write_proc(pid, "uid_map", &line(&[IdRange { inside: sandbox.identity.user, outside: user, count: 1 }]))?;
+            write_proc(pid, "gid_map", &line(&[IdRange { inside: sandbox.identity.group, outside: group, count: 1 }]))
         }
         IdMap::Ranges { users, groups } => {
             write_proc(pid, "uid_map", &line(users))?;

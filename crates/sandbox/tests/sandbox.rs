@@ -6,21 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sandbox::{
-    Capabilities, Child, Ending, Entry, Error, Exit, Family, IdMap, Identity, Mount, Network,
-    NetworkDoor, Overlay, Root, Sandbox, Seccomp, StandardStreams, Watch, standard_devices,
+    Capabilities, Child, Ending, Entry, Error, Exit, Family, IdMap, Identity, Mount, Network, NetworkDoor, Overlay,
+    Root, Sandbox, Seccomp, StandardStreams, Watch, standard_devices,
 };
 
 /// The static shell, or nothing where it is not installed and need not be.
 fn busybox() -> Option<PathBuf> {
-    let found = ["/bin/busybox", "/usr/bin/busybox"]
-        .map(PathBuf::from)
-        .into_iter()
-        .find(|path| path.exists());
+    let found = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|path| path.exists());
     if found.is_none() {
-        assert!(
-            std::env::var_os("WHARF_REQUIRE_PEERS").is_none_or(|value| value != "1"),
-            "needs busybox-static"
-        );
+        assert!(std::env::var_os("WHARF_REQUIRE_PEERS").is_none_or(|value| value != "1"), "needs busybox-static");
         println!("skipped: needs busybox-static");
     }
     found
@@ -35,23 +29,12 @@ struct Case {
 fn case(busybox: &Path, script: &str) -> Case {
     let stage = tempfile::tempdir().unwrap();
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-    let mut mounts = vec![
-        Mount::read_only(busybox, "/bin/sh"),
-        Mount::new("/bin/busybox", Entry::Symlink("sh".into())),
-    ];
+    let mut mounts =
+        vec![Mount::read_only(busybox, "/bin/sh"), Mount::new("/bin/busybox", Entry::Symlink("sh".into()))];
     mounts.extend(standard_devices(None));
     mounts.push(Mount::new("/proc", Entry::Proc));
-    mounts.push(Mount::new(
-        "/tmp",
-        Entry::Tmpfs {
-            mode: 0o1777,
-            size: None,
-        },
-    ));
-    mounts.push(Mount::new(
-        "/etc/passwd",
-        Entry::File(b"root:x:0:0::/:/bin/sh\n".to_vec(), 0o644),
-    ));
+    mounts.push(Mount::new("/tmp", Entry::Tmpfs { mode: 0o1777, size: None }));
+    mounts.push(Mount::new("/etc/passwd", Entry::File(b"root:x:0:0::/:/bin/sh\n".to_vec(), 0o644)));
     let sandbox = Sandbox {
         root: Root::Tmpfs,
         stage: stage.path().to_path_buf(),
@@ -61,11 +44,7 @@ fn case(busybox: &Path, script: &str) -> Case {
         arguments: vec!["sh".into(), "-c".into(), script.into()],
         environment: vec![("PATH".into(), "/bin".into())],
         directory: "/tmp".into(),
-        identity: Identity {
-            user: 1000,
-            group: 100,
-            groups: vec![],
-        },
+        identity: Identity { user: 1000, group: 100, groups: vec![] },
         ids: IdMap::Single,
         network: Network::Private,
         host_name: "localhost".into(),
@@ -81,22 +60,14 @@ fn case(busybox: &Path, script: &str) -> Case {
         },
         controlling_terminal: false,
     };
-    Case {
-        sandbox,
-        output: read,
-        _stage: stage,
-    }
+    Case { sandbox, output: read, _stage: stage }
 }
 
 impl Case {
     fn run(self, watch: Watch) -> (Ending, String) {
         let mut text = Vec::new();
         let mut child = self.sandbox.spawn().unwrap();
-        let ending = child
-            .follow(self.output, &watch, None, &mut |bytes| {
-                text.extend_from_slice(bytes)
-            })
-            .unwrap();
+        let ending = child.follow(self.output, &watch, None, &mut |bytes| text.extend_from_slice(bytes)).unwrap();
         (ending, String::from_utf8(text).unwrap())
     }
 
@@ -130,25 +101,16 @@ fn privileges_are_gone() {
     for name in ["CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         assert!(text.contains(&format!("{name}:\t{none}")), "{text}");
     }
-    assert!(
-        text.contains("NoNewPrivs:\t1") && text.contains("Seccomp:\t2"),
-        "{text}"
-    );
+    assert!(text.contains("NoNewPrivs:\t1") && text.contains("Seccomp:\t2"), "{text}");
     assert_eq!(text.matches("Operation not permitted").count(), 2, "{text}");
-    assert!(
-        text.contains("plain\n") && text.contains("Read-only file system"),
-        "{text}"
-    );
+    assert!(text.contains("plain\n") && text.contains("Read-only file system"), "{text}");
 }
 
 #[test]
 fn loopback_only() {
     let Some(busybox) = busybox() else { return };
     let text = case(&busybox, "/bin/busybox ip addr").output();
-    assert!(
-        text.contains("lo: <LOOPBACK,UP") && text.contains("127.0.0.1/8") && !text.contains("eth"),
-        "{text}"
-    );
+    assert!(text.contains("lo: <LOOPBACK,UP") && text.contains("127.0.0.1/8") && !text.contains("eth"), "{text}");
 }
 
 #[test]
@@ -156,24 +118,12 @@ fn limits_end_it() {
     let Some(busybox) = busybox() else { return };
     let moment = Duration::from_millis(150);
     let script = "/bin/busybox sleep 100 & while :; do :; done";
-    let (ending, _) = case(&busybox, script).run(Watch {
-        time: Some(moment),
-        ..Watch::default()
-    });
+    let (ending, _) = case(&busybox, script).run(Watch { time: Some(moment), ..Watch::default() });
     assert_eq!(ending, Ending::TooLong(moment));
     let script = "echo once; /bin/busybox sleep 100";
-    let (ending, text) = case(&busybox, script).run(Watch {
-        silence: Some(moment),
-        ..Watch::default()
-    });
-    assert_eq!(
-        (ending, text.as_str()),
-        (Ending::TooSilent(moment), "once\n")
-    );
-    let (ending, _) = case(&busybox, "/bin/busybox yes").run(Watch {
-        output: Some(1 << 20),
-        ..Watch::default()
-    });
+    let (ending, text) = case(&busybox, script).run(Watch { silence: Some(moment), ..Watch::default() });
+    assert_eq!((ending, text.as_str()), (Ending::TooSilent(moment), "once\n"));
+    let (ending, _) = case(&busybox, "/bin/busybox yes").run(Watch { output: Some(1 << 20), ..Watch::default() });
     assert_eq!(ending, Ending::TooMuch(1 << 20));
 }
 
@@ -182,10 +132,7 @@ fn exits_and_signals_are_told_apart() {
     let Some(busybox) = busybox() else { return };
     let (ending, _) = case(&busybox, "exit 7").run(Watch::default());
     assert_eq!(ending, Ending::Exit(Exit::Status(7)));
-    let mut child = case(&busybox, "/bin/busybox sleep 100")
-        .sandbox
-        .spawn()
-        .unwrap();
+    let mut child = case(&busybox, "/bin/busybox sleep 100").sandbox.spawn().unwrap();
     child.kill().unwrap();
     assert_eq!(child.wait().unwrap(), Exit::Signal(9));
     assert_eq!(child.wait().unwrap().code(), 137);
@@ -197,10 +144,7 @@ fn descendants_end_with_the_process() {
     let start = Instant::now();
     let text = case(&busybox, "/bin/busybox sleep 100 & echo gone").output();
     assert_eq!(text, "gone\n");
-    assert!(
-        start.elapsed() < Duration::from_secs(10),
-        "the sleeping descendant held the output open"
-    );
+    assert!(start.elapsed() < Duration::from_secs(10), "the sleeping descendant held the output open");
 }
 
 #[test]
@@ -218,21 +162,12 @@ fn failures_name_their_step() {
         "cannot change to the directory /nowhere in the sandbox: No such file or directory (os error 2)"
     );
     let mut unmountable = case(&busybox, "");
-    unmountable
-        .sandbox
-        .mounts
-        .push(Mount::read_only("/does/not/exist", "/x"));
+    unmountable.sandbox.mounts.push(Mount::read_only("/does/not/exist", "/x"));
     let error = unmountable.sandbox.spawn().unwrap_err();
     assert!(error.to_string().contains("/does/not/exist"), "{error}");
     let mut escaping = case(&busybox, "");
-    escaping
-        .sandbox
-        .mounts
-        .push(Mount::new("/tmp/../../x", Entry::Directory(0o755)));
-    assert!(matches!(
-        escaping.sandbox.spawn().unwrap_err(),
-        Error::Description(_)
-    ));
+    escaping.sandbox.mounts.push(Mount::new("/tmp/../../x", Entry::Directory(0o755)));
+    assert!(matches!(escaping.sandbox.spawn().unwrap_err(), Error::Description(_)));
 }
 
 #[test]
@@ -260,10 +195,7 @@ fn overlay_root_takes_changes() {
     }
     std::fs::create_dir(place.path().join("upper")).unwrap();
     std::fs::create_dir(place.path().join("work")).unwrap();
-    let mut layered = case(
-        &busybox,
-        "/bin/busybox cat /file; echo new > /file; /bin/busybox cat /file",
-    );
+    let mut layered = case(&busybox, "/bin/busybox cat /file; echo new > /file; /bin/busybox cat /file");
     layered.sandbox.root = Root::Overlay(Overlay {
         base: place.path().into(),
         lower: vec!["mid".into(), "low".into()],
@@ -271,42 +203,25 @@ fn overlay_root_takes_changes() {
         work: place.path().join("work"),
     });
     assert_eq!(layered.output(), "midnew\n");
-    assert_eq!(
-        std::fs::read_to_string(place.path().join("mid/file")).unwrap(),
-        "mid"
-    );
-    assert_eq!(
-        std::fs::read_to_string(place.path().join("upper/file")).unwrap(),
-        "new\n"
-    );
+    assert_eq!(std::fs::read_to_string(place.path().join("mid/file")).unwrap(), "mid");
+    assert_eq!(std::fs::read_to_string(place.path().join("upper/file")).unwrap(), "new\n");
 }
 
 #[test]
 fn read_only_root_keeps_its_mounts_writable() {
     let Some(busybox) = busybox() else { return };
-    let mut fixed = case(
-        &busybox,
-        "{ echo x > /x; } 2>&1; echo y > /tmp/y && echo fine",
-    );
+    let mut fixed = case(&busybox, "{ echo x > /x; } 2>&1; echo y > /tmp/y && echo fine");
     fixed.sandbox.read_only_root = true;
     let text = fixed.output();
-    assert!(
-        text.contains("Read-only file system") && text.ends_with("fine\n"),
-        "{text}"
-    );
+    assert!(text.contains("Read-only file system") && text.ends_with("fine\n"), "{text}");
 }
 
 #[test]
 fn one_id_can_pretend_to_be_more() {
     let Some(busybox) = busybox() else { return };
-    let script =
-        ": > /tmp/f; /bin/busybox chown 33:33 /tmp/f && /bin/busybox chgrp 5 /tmp/f && echo fine";
+    let script = ": > /tmp/f; /bin/busybox chown 33:33 /tmp/f && /bin/busybox chgrp 5 /tmp/f && echo fine";
     let mut pretending = case(&busybox, script);
-    pretending.sandbox.identity = Identity {
-        user: 0,
-        group: 0,
-        groups: vec![],
-    };
+    pretending.sandbox.identity = Identity { user: 0, group: 0, groups: vec![] };
     pretending.sandbox.seccomp = Seccomp::ContainerOneId;
     pretending.sandbox.capabilities = Capabilities::CONTAINER;
     assert_eq!(pretending.output(), "fine\n");
