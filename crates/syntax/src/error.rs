@@ -18,12 +18,7 @@ pub struct SyntaxError {
 impl SyntaxError {
     /// An error at one place.
     pub fn new(message: impl Into<String>, span: Span) -> Self {
-        SyntaxError {
-            message: message.into(),
-            span,
-            labels: Vec::new(),
-            help: None,
-        }
+        SyntaxError { message: message.into(), span, labels: Vec::new(), help: None }
     }
 
     /// The same with another place that explains it.

@@ -8,12 +8,18 @@
 
 mod ast;
 mod error;
+pub mod float;
+mod lexer;
 mod names;
+mod parser;
 mod position;
+mod print;
+mod token;
 
 pub use ast::*;
 pub use error::SyntaxError;
 pub use position::{LineIndex, Position};
+pub use print::{PrintPaths, is_identifier, print, print_name, print_string};
 
 /// How deeply brackets, functions, conditionals and prefixes may nest.
 pub const MAX_DEPTH: u32 = 10_000;
@@ -34,4 +40,19 @@ pub struct Parse {
     pub root: NodeId,
     /// The errors in the order of the text; empty when the tree is whole.
     pub errors: Vec<SyntaxError>,
+}
+
+/// Reads a Nix expression. It takes time linear in the text, and any thread's stack is enough.
+///
+/// ```
+/// let parse = syntax::parse(b"{ a = 1; a = 2; }", syntax::Options::default());
+/// assert_eq!(parse.errors[0].message, "the attribute 'a' is defined twice");
+/// ```
+pub fn parse(source: &[u8], options: Options) -> Parse {
+    parser::parse(source, options)
+}
+
+/// Runs what recurses once more, on a new piece of stack if little of the thread's is left.
+pub(crate) fn with_stack<T>(run: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(128 * 1024, 2 * 1024 * 1024, run)
 }

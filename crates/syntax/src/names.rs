@@ -38,10 +38,7 @@ impl Names {
         let slot = self.slot_of(hash, bytes, pool);
         if self.slots[slot] == FREE {
             self.slots[slot] = self.entries.len() as u32;
-            let text = Text {
-                start: pool.len() as u32,
-                len: bytes.len() as u32,
-            };
+            let text = Text { start: pool.len() as u32, len: bytes.len() as u32 };
             pool.extend_from_slice(bytes);
             self.entries.push((text, hash));
         }

@@ -31,9 +31,6 @@ impl LineIndex {
     /// The position of an offset.
     pub fn position(&self, offset: u32) -> Position {
         let line = self.starts.partition_point(|start| *start <= offset);
-        Position {
-            line: line as u32,
-            column: offset - self.starts[line - 1] + 1,
-        }
+        Position { line: line as u32, column: offset - self.starts[line - 1] + 1 }
     }
 }
