@@ -6,7 +6,7 @@ use super::{MAGIC, MAX_DEPTH, NarError, name_problem, padding, target_problem};
 
 /// Writes a NAR, one node after the other, depth first.
 ///
-/// A node is [`Writer::file`], [`Writer::symlink`], or [`Writer::open_directory`], entries and
+/// A node is [`Writer::file`] (or [`Writer::open_file`] and so on), [`Writer::symlink`], or [`Writer::open_directory`], entries and
 /// [`Writer::close_directory`]; inside a directory each node comes after its [`Writer::entry`]. Entries must come in
 /// byte order of their names. Writes are small: give it a buffered writer.
 pub struct Writer<W> {
@@ -22,6 +22,8 @@ enum State {
     Node,
     /// In a directory: an entry, or its end, must follow.
     Entries,
+    /// In a file of which so many bytes are still to come; the padding after them.
+    File(u64, usize),
     Done,
 }
 
@@ -80,28 +82,17 @@ impl<W: Write> Writer<W> {
 
     /// Writes a regular file of exactly `size` bytes, which `content` gives; more in it is an error too.
     pub fn file(&mut self, executable: bool, size: u64, content: &mut impl Read) -> Result<(), NarError> {
-        self.file_header(executable, size)?;
+        self.open_file(executable, size)?;
         let copied = io::copy(&mut content.take(size), &mut self.inner)?;
-        if copied < size || content.read(&mut [0])? > 0 {
-            return Err(misuse("a file changed its size while it was read"));
+        self.state = State::File(size - copied, padding(size));
+        if content.read(&mut [0])? > 0 {
+            return Err(misuse("a file has grown while it was read"));
         }
-        self.file_end(size)
+        self.close_file()
     }
 
-    /// Writes a regular file whose content is at hand.
-    pub fn file_bytes(&mut self, executable: bool, content: &[u8]) -> Result<(), NarError> {
-        self.file_header(executable, content.len() as u64)?;
-        self.inner.write_all(content)?;
-        self.file_end(content.len() as u64)
-    }
-
-    /// Ends the archive and gives the writer below back.
-    pub fn finish(self) -> Result<W, NarError> {
-        self.expect(State::Done)?;
-        Ok(self.inner)
-    }
-
-    fn file_header(&mut self, executable: bool, size: u64) -> Result<(), NarError> {
+    /// Starts a regular file: [`Writer::content`] and [`Writer::close_file`] must follow.
+    pub fn open_file(&mut self, executable: bool, size: u64) -> Result<(), NarError> {
         self.expect(State::Node)?;
         self.tokens(&[b"(", b"type", b"regular"])?;
         if executable {
@@ -109,12 +100,39 @@ impl<W: Write> Writer<W> {
         }
         put(&mut self.inner, b"contents")?;
         self.inner.write_all(&size.to_le_bytes())?;
+        self.state = State::File(size, padding(size));
         Ok(())
     }
 
-    fn file_end(&mut self, size: u64) -> Result<(), NarError> {
-        self.inner.write_all(&[0; 8][..padding(size)])?;
-        self.end_node()
+    /// Writes the next bytes of the open file.
+    pub fn content(&mut self, bytes: &[u8]) -> Result<(), NarError> {
+        match self.state {
+            State::File(left, padding) if left >= bytes.len() as u64 => {
+                self.inner.write_all(bytes)?;
+                self.state = State::File(left - bytes.len() as u64, padding);
+                Ok(())
+            }
+            State::File(..) => Err(misuse("a file has grown while it was read")),
+            _ => Err(misuse("content outside of a file")),
+        }
+    }
+
+    /// Ends the open file, all of whose bytes must have come.
+    pub fn close_file(&mut self) -> Result<(), NarError> {
+        match self.state {
+            State::File(0, padding) => {
+                self.inner.write_all(&[0; 8][..padding])?;
+                self.end_node()
+            }
+            State::File(..) => Err(misuse("a file has shrunk while it was read")),
+            _ => Err(misuse("there is no open file")),
+        }
+    }
+
+    /// Ends the archive and gives the writer below back.
+    pub fn finish(self) -> Result<W, NarError> {
+        self.expect(State::Done)?;
+        Ok(self.inner)
     }
 
     /// Ends a node, and the entry around it if there is one.
@@ -140,6 +158,7 @@ impl<W: Write> Writer<W> {
         Err(misuse(match self.state {
             State::Node => "a file, directory or symlink must come here",
             State::Entries => "an entry or the directory's end must come here",
+            State::File(..) => "the open file must be ended first",
             State::Done => "the archive is complete already",
         }))
     }

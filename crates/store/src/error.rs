@@ -1,0 +1,141 @@
+//! Errors of stores.
+
+use std::io;
+use std::path::PathBuf;
+
+use nix_formats::content_address::ContentAddressError;
+use nix_formats::derivation::ParseError;
+use nix_formats::hash::Hash;
+use nix_formats::nar::NarError;
+use nix_formats::store_path::{StorePath, StorePathError};
+use thiserror::Error;
+
+use crate::fs_nar::TreeError;
+
+/// Why a store could not do what was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The store's file system failed.
+    #[error("cannot {action} '{}': {source}", path.display())]
+    Io {
+        /// What was tried, as `create directory`.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The store's database failed.
+    #[error("the store database '{}' failed: {source}", path.display())]
+    Database {
+        /// The database's file.
+        path: PathBuf,
+        /// Why it failed.
+        source: rusqlite::Error,
+    },
+    /// The database holds what Nix would not have written.
+    #[error("the store database is damaged: {what}; run `wharf store verify`")]
+    Corrupt {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The store was made by a newer, or a very old, Nix.
+    #[error("the store in '{}' has schema version {found}, but only version 10 is supported", root.display())]
+    Schema {
+        /// The store's root.
+        root: PathBuf,
+        /// The version found.
+        found: String,
+    },
+    /// The object is not in the store.
+    #[error("path '{path}' is not valid: it is not in the store")]
+    NotValid {
+        /// The path asked for.
+        path: StorePath,
+    },
+    /// A reference of an object that is to be registered is not in the store.
+    #[error("cannot register '{path}': it refers to '{reference}', which is not in the store")]
+    MissingReference {
+        /// The object.
+        path: StorePath,
+        /// What it refers to.
+        reference: StorePath,
+    },
+    /// What arrived is not what was announced.
+    #[error("hash mismatch in '{path}': specified {expected}, got {actual}")]
+    HashMismatch {
+        /// The object.
+        path: StorePath,
+        /// The hash it should have.
+        expected: Hash,
+        /// The hash it has.
+        actual: Hash,
+    },
+    /// What arrived has another size than announced.
+    #[error("size mismatch in '{path}': specified {expected} bytes, got {actual}")]
+    SizeMismatch {
+        /// The object.
+        path: StorePath,
+        /// The size of the NAR that it should have, in bytes.
+        expected: u64,
+        /// The size it has.
+        actual: u64,
+    },
+    /// A path and a content address that do not go together.
+    #[error("path '{path}' does not follow from its content address, which gives '{computed}'")]
+    WrongContentAddress {
+        /// The path as given.
+        path: StorePath,
+        /// The path that the content address gives.
+        computed: StorePath,
+    },
+    /// A tree cannot be read or written.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A name is not fit for a store path.
+    #[error(transparent)]
+    Name(#[from] StorePathError),
+    /// A content address gives no path.
+    #[error(transparent)]
+    ContentAddress(#[from] ContentAddressError),
+    /// A `.drv` file cannot be parsed.
+    #[error(transparent)]
+    Derivation(#[from] ParseError),
+    /// An object cannot be deleted because others, or a root, need it.
+    #[error("cannot delete '{path}': {needed_by} needs it")]
+    InUse {
+        /// The object.
+        path: StorePath,
+        /// A referrer or a root.
+        needed_by: String,
+    },
+    /// A place for a root link that is taken.
+    #[error("cannot make the root '{}': {reason}", path.display())]
+    BadRoot {
+        /// The link.
+        path: PathBuf,
+        /// What is in the way.
+        reason: &'static str,
+    },
+}
+
+impl StoreError {
+    /// For `map_err`: an input or output error, with what was tried on which file.
+    pub fn io<E: Into<io::Error>>(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source: source.into() }
+    }
+
+    /// Whether the disk, or the user's share of it, is full.
+    pub fn is_disk_full(&self) -> bool {
+        let error = match self {
+            Self::Io { source, .. }
+            | Self::Tree(TreeError::Io { source, .. } | TreeError::Nar(NarError::Io(source))) => source,
+            Self::Database { source, .. } => {
+                return source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+            }
+            _ => return false,
+        };
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
