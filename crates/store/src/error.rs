@@ -67,9 +67,9 @@ pub enum StoreError {
         /// The object.
         path: StorePath,
         /// The hash it should have.
-        expected: Hash,
+        expected: Box<Hash>,
         /// The hash it has.
-        actual: Hash,
+        actual: Box<Hash>,
     },
     /// What arrived has another size than announced.
     #[error("size mismatch in '{path}': specified {expected} bytes, got {actual}")]
