@@ -57,8 +57,7 @@ fn read_header(input: &mut impl Read) -> io::Result<Option<(String, u64)>> {
             count => filled += count,
         }
     }
-    let text =
-        |range: std::ops::Range<usize>| std::str::from_utf8(&header[range]).map(str::trim_end);
+    let text = |range: std::ops::Range<usize>| std::str::from_utf8(&header[range]).map(str::trim_end);
     match (text(0..16), text(48..58).map(str::parse), &header[58..]) {
         (Ok(name), Ok(Ok(size)), b"`\n") => Ok(Some((name.to_owned(), size))),
         _ => Err(invalid("a member's header is damaged")),
@@ -67,10 +66,7 @@ fn read_header(input: &mut impl Read) -> io::Result<Option<(String, u64)>> {
 
 /// Names end in `/` in GNU's archives; `/17` points into the table of long names.
 fn resolve_name<'a>(raw: &'a str, long_names: &'a [u8]) -> io::Result<&'a str> {
-    let name = match raw
-        .strip_prefix('/')
-        .and_then(|offset| offset.parse::<usize>().ok())
-    {
+    let name = match raw.strip_prefix('/').and_then(|offset| offset.parse::<usize>().ok()) {
         Some(offset) => long_names
             .get(offset..)
             .and_then(|rest| rest.split(|byte| *byte == b'\n').next())
@@ -103,9 +99,7 @@ pub(crate) fn main(argv: Vec<OsString>) -> i32 {
         eprintln!("ar: this ar reads archives (t, x, p); '{operation}' is not among what it does");
         return 2;
     }
-    let wanted: Vec<String> = args
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect();
+    let wanted: Vec<String> = args.map(|name| name.to_string_lossy().into_owned()).collect();
     report("ar", Path::new(&archive), || {
         visit_members(open(Path::new(&archive))?, |name, content| {
             if wanted.is_empty() || wanted.iter().any(|one| one == name) {
@@ -126,14 +120,10 @@ pub(crate) fn dpkg_deb(argv: Vec<OsString>) -> i32 {
     match args[..] {
         ["-x" | "--extract", package, dir] => report("dpkg-deb", Path::new(package), || {
             std::fs::create_dir_all(dir)?;
-            with_data(Path::new(package), |tar| {
-                tarball::unpack(tar, Path::new(dir), 0)
-            })
+            with_data(Path::new(package), |tar| tarball::unpack(tar, Path::new(dir), 0))
         }),
         ["-c" | "--contents", package] => report("dpkg-deb", Path::new(package), || {
-            with_data(Path::new(package), |tar| {
-                tarball::list(tar, &mut io::stdout())
-            })
+            with_data(Path::new(package), |tar| tarball::list(tar, &mut io::stdout()))
         }),
         _ => {
             eprintln!("usage: dpkg-deb -x PACKAGE DIRECTORY | dpkg-deb -c PACKAGE");
@@ -143,10 +133,7 @@ pub(crate) fn dpkg_deb(argv: Vec<OsString>) -> i32 {
 }
 
 /// Hands the package's `data.tar`, expanded, to `act`.
-fn with_data(
-    package: &Path,
-    mut act: impl FnMut(&mut dyn Read) -> io::Result<()>,
-) -> io::Result<()> {
+fn with_data(package: &Path, mut act: impl FnMut(&mut dyn Read) -> io::Result<()>) -> io::Result<()> {
     let mut found = false;
     visit_members(open(package)?, |name, content| {
         found = name.starts_with("data.tar");
@@ -155,11 +142,7 @@ fn with_data(
         }
         Ok(!found)
     })?;
-    if found {
-        Ok(())
-    } else {
-        Err(invalid("it holds no data.tar, so it is no Debian package"))
-    }
+    if found { Ok(()) } else { Err(invalid("it holds no data.tar, so it is no Debian package")) }
 }
 
 fn open(file: &Path) -> io::Result<BufReader<File>> {
@@ -181,14 +164,7 @@ mod tests {
     use super::*;
 
     fn member(name: &str, content: &str) -> Vec<u8> {
-        let header = format!(
-            "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
-            0,
-            0,
-            0,
-            644,
-            content.len()
-        );
+        let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 644, content.len());
         let mut bytes = [header.as_bytes(), content.as_bytes()].concat();
         bytes.resize(bytes.len().next_multiple_of(2), b'\n');
         bytes
@@ -213,19 +189,13 @@ mod tests {
             member("plain", ""),
         ]
         .concat();
-        assert_eq!(
-            names(&archive).unwrap(),
-            ["odd", "a-name-of-more-than-16-bytes", "plain"]
-        );
+        assert_eq!(names(&archive).unwrap(), ["odd", "a-name-of-more-than-16-bytes", "plain"]);
     }
 
     #[test]
     fn damage_and_escapes_are_errors() {
         for bad in ["../x", "/9", "..", "a/b"] {
-            assert!(
-                names(&[MARK.to_vec(), member(bad, "")].concat()).is_err(),
-                "{bad}"
-            );
+            assert!(names(&[MARK.to_vec(), member(bad, "")].concat()).is_err(), "{bad}");
         }
         let whole = [MARK.to_vec(), member("a", "four")].concat();
         for length in [3, 20, whole.len() - 1] {

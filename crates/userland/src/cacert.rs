@@ -14,10 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 pub fn write_bundle(prefix: &Path) -> io::Result<()> {
     let dir = prefix.join("etc/ssl/certs");
     fs::create_dir_all(&dir)?;
-    let mut certificates: Vec<&[u8]> = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-        .iter()
-        .map(|certificate| certificate.as_ref())
-        .collect();
+    let mut certificates: Vec<&[u8]> =
+        webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|certificate| certificate.as_ref()).collect();
     certificates.sort_unstable();
     let mut bundle = io::BufWriter::new(fs::File::create_new(dir.join("ca-bundle.crt"))?);
     for certificate in certificates {
@@ -49,10 +47,7 @@ mod tests {
         let a = fs::read_to_string(dir.path().join("a/etc/ssl/certs/ca-bundle.crt")).unwrap();
         let b = fs::read_to_string(dir.path().join("b/etc/ssl/certs/ca-certificates.crt")).unwrap();
         assert_eq!(a, b);
-        assert_eq!(
-            a.matches("-----BEGIN").count(),
-            webpki_root_certs::TLS_SERVER_ROOT_CERTS.len()
-        );
+        assert_eq!(a.matches("-----BEGIN").count(), webpki_root_certs::TLS_SERVER_ROOT_CERTS.len());
         assert!(a.lines().all(|line| line.len() <= 64));
     }
 }

@@ -50,26 +50,15 @@ impl Format {
     }
 
     /// Compresses all of `input` into `output`; `level` defaults to the format's own default.
-    pub(crate) fn compress(
-        self,
-        level: Option<u32>,
-        input: &mut dyn Read,
-        output: &mut dyn Write,
-    ) -> io::Result<()> {
+    pub(crate) fn compress(self, level: Option<u32>, input: &mut dyn Read, output: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(
-                    output,
-                    flate2::Compression::new(level.unwrap_or(6)),
-                );
+                let mut encoder = flate2::write::GzEncoder::new(output, flate2::Compression::new(level.unwrap_or(6)));
                 io::copy(input, &mut encoder)?;
                 encoder.finish()?;
             }
             Self::Bzip2 => {
-                let mut encoder = bzip2::write::BzEncoder::new(
-                    output,
-                    bzip2::Compression::new(level.unwrap_or(9)),
-                );
+                let mut encoder = bzip2::write::BzEncoder::new(output, bzip2::Compression::new(level.unwrap_or(9)));
                 io::copy(input, &mut encoder)?;
                 encoder.finish()?;
             }
@@ -160,11 +149,7 @@ fn role(called: &str) -> (Format, bool, bool) {
         _ => Format::Gzip,
     };
     let cat = called.ends_with("cat");
-    (
-        format,
-        cat || called.starts_with("un") || called.contains("unzip"),
-        cat,
-    )
+    (format, cat || called.starts_with("un") || called.contains("unzip"), cat)
 }
 
 /// `-9` is how these programs take their strength; clap knows only named options.
@@ -184,17 +169,13 @@ fn one_file(format: Format, arguments: &Arguments, file: &Path) -> io::Result<()
         false => Box::new(File::open(file)?),
     };
     if arguments.test {
-        format
-            .reader(input)
-            .and_then(|mut reader| io::copy(&mut reader, &mut io::sink()))?;
+        format.reader(input).and_then(|mut reader| io::copy(&mut reader, &mut io::sink()))?;
         return Ok(());
     }
     if standard || arguments.stdout {
         let mut output = io::stdout().lock();
         if !arguments.decompress && !arguments.force && output.is_terminal() {
-            return Err(io::Error::other(
-                "compressed data is not written to a terminal; -f forces it",
-            ));
+            return Err(io::Error::other("compressed data is not written to a terminal; -f forces it"));
         }
         run(format, arguments, &mut input, &mut output)?;
         return output.flush();
@@ -204,12 +185,7 @@ fn one_file(format: Format, arguments: &Arguments, file: &Path) -> io::Result<()
         true => File::create(&target),
         false => File::create_new(&target),
     }
-    .map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            format!("cannot write {}: {error}", target.display()),
-        )
-    })?;
+    .map_err(|error| io::Error::new(error.kind(), format!("cannot write {}: {error}", target.display())))?;
     let written = run(format, arguments, &mut input, &mut output)
         .and_then(|()| output.set_permissions(fs::metadata(file)?.permissions()));
     if let Err(error) = written {
@@ -219,19 +195,10 @@ fn one_file(format: Format, arguments: &Arguments, file: &Path) -> io::Result<()
     if arguments.verbose {
         eprintln!("{} -> {}", file.display(), target.display());
     }
-    if arguments.keep {
-        Ok(())
-    } else {
-        fs::remove_file(file)
-    }
+    if arguments.keep { Ok(()) } else { fs::remove_file(file) }
 }
 
-fn run(
-    format: Format,
-    arguments: &Arguments,
-    input: &mut dyn Read,
-    output: &mut dyn Write,
-) -> io::Result<()> {
+fn run(format: Format, arguments: &Arguments, input: &mut dyn Read, output: &mut dyn Write) -> io::Result<()> {
     match arguments.decompress {
         true => io::copy(&mut format.reader(input)?, output).map(drop),
         false => format.compress(arguments.level, input, output),
@@ -248,10 +215,7 @@ fn target_name(format: Format, expand: bool, file: &Path) -> io::Result<PathBuf>
     match file.extension().and_then(|suffix| suffix.to_str()) {
         Some(suffix) if suffix == format.suffix() => Ok(file.with_extension("")),
         Some("tgz" | "txz" | "tzst" | "tbz2" | "tbz") => Ok(file.with_extension("tar")),
-        _ => Err(io::Error::other(format!(
-            "the name does not end in .{}",
-            format.suffix()
-        ))),
+        _ => Err(io::Error::other(format!("the name does not end in .{}", format.suffix()))),
     }
 }
 
@@ -267,21 +231,10 @@ mod tests {
             format.compress(None, &mut &text[..], &mut packed).unwrap();
             assert_eq!(Format::sniff(&packed), Some(format));
             let mut back = Vec::new();
-            format
-                .reader(&packed[..])
-                .unwrap()
-                .read_to_end(&mut back)
-                .unwrap();
+            format.reader(&packed[..]).unwrap().read_to_end(&mut back).unwrap();
             assert_eq!(back, text);
             packed.truncate(packed.len() / 2);
-            assert!(
-                format
-                    .reader(&packed[..])
-                    .unwrap()
-                    .read_to_end(&mut back)
-                    .is_err(),
-                "{format:?} cut short"
-            );
+            assert!(format.reader(&packed[..]).unwrap().read_to_end(&mut back).is_err(), "{format:?} cut short");
         }
     }
 

@@ -37,10 +37,7 @@ pub(crate) fn finish(code: i32) -> i32 {
 /// `grep`, and its old names `egrep` and `fgrep`.
 pub(crate) fn grep(mut argv: Vec<OsString>) -> i32 {
     uucore::panic::mute_sigpipe_panic();
-    let called = argv
-        .first()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let called = argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if called.ends_with("egrep") {
         argv.insert(1, "-E".into());
     } else if called.ends_with("fgrep") {
@@ -58,9 +55,7 @@ pub(crate) fn sed(argv: Vec<OsString>) -> i32 {
 /// `find`.
 pub(crate) fn find(argv: Vec<OsString>) -> i32 {
     uucore::panic::mute_sigpipe_panic();
-    with_utf8("find", argv, |args| {
-        findutils::find::find_main(args, &findutils::find::StandardDependencies::new())
-    })
+    with_utf8("find", argv, |args| findutils::find::find_main(args, &findutils::find::StandardDependencies::new()))
 }
 
 /// `xargs`.
@@ -70,11 +65,7 @@ pub(crate) fn xargs(argv: Vec<OsString>) -> i32 {
 
 /// findutils takes its arguments as text.
 fn with_utf8(name: &str, argv: Vec<OsString>, main: impl FnOnce(&[&str]) -> i32) -> i32 {
-    match argv
-        .into_iter()
-        .map(OsString::into_string)
-        .collect::<Result<Vec<_>, _>>()
-    {
+    match argv.into_iter().map(OsString::into_string).collect::<Result<Vec<_>, _>>() {
         Ok(args) => finish(main(&args.iter().map(String::as_str).collect::<Vec<_>>())),
         Err(bad) => {
             eprintln!("{name}: the argument {bad:?} is not valid UTF-8, which this {name} needs");

@@ -24,9 +24,7 @@ pub(crate) fn diff(argv: Vec<OsString>) -> i32 {
                 }
                 _ => changes,
             };
-            std::io::stdout()
-                .write_all(&shown)
-                .map_err(|error| format!("writing the differences: {error}"))?;
+            std::io::stdout().write_all(&shown).map_err(|error| format!("writing the differences: {error}"))?;
             Ok(i32::from(!same))
         })(),
     )
@@ -48,12 +46,8 @@ fn changes(from: &[u8], to: &[u8], params: &Params) -> Result<Vec<u8>, String> {
 
 fn read(file: &OsStr) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
-    if file == "-" {
-        std::io::stdin().read_to_end(&mut content).map(|_| content)
-    } else {
-        std::fs::read(file)
-    }
-    .map_err(|error| format!("{}: {error}", file.display()))
+    if file == "-" { std::io::stdin().read_to_end(&mut content).map(|_| content) } else { std::fs::read(file) }
+        .map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// `cmp [-s] [-l] FILE [FILE]`.

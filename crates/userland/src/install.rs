@@ -22,11 +22,7 @@ pub fn install_links(binary: &Path, prefix: &Path) -> Result<(), InstallError> {
     })?;
     for name in crate::names() {
         let link = bin.join(name);
-        symlink(binary, &link).map_err(|source| InstallError {
-            action: "create the link",
-            path: link,
-            source,
-        })?;
+        symlink(binary, &link).map_err(|source| InstallError { action: "create the link", path: link, source })?;
     }
     Ok(())
 }

@@ -24,11 +24,7 @@ type Shell = brush_core::Shell<ShellExtensionsImpl<Named>>;
 struct Named;
 
 impl ErrorFormatter for Named {
-    fn format_error(
-        &self,
-        error: &brush_core::Error,
-        shell: &brush_core::Shell<impl ShellExtensions>,
-    ) -> String {
+    fn format_error(&self, error: &brush_core::Error, shell: &brush_core::Shell<impl ShellExtensions>) -> String {
         let name = shell.current_shell_name().unwrap_or("sh".into());
         format!("{name}: {error:#}\n")
     }
@@ -67,10 +63,7 @@ struct Invocation {
 
 /// The entry point of `sh` and `bash`.
 pub(crate) fn main(argv: Vec<OsString>) -> i32 {
-    let called = argv
-        .first()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let called = argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let invocation = argv
         .into_iter()
         .map(OsString::into_string)
@@ -110,10 +103,7 @@ const LETTERS: &[(char, &str)] = &[
 ];
 
 fn parse(argv: &[String]) -> Result<Invocation, String> {
-    let mut invocation = Invocation {
-        name: argv.first().cloned().unwrap_or_default(),
-        ..Invocation::default()
-    };
+    let mut invocation = Invocation { name: argv.first().cloned().unwrap_or_default(), ..Invocation::default() };
     invocation.login = invocation.name.starts_with('-');
     let mut wants_command = false;
     let mut rest = argv.get(1..).unwrap_or_default().iter();
@@ -161,11 +151,7 @@ fn letters<'a>(
     let on = cluster.starts_with('-');
     let mut wants_command = false;
     for letter in cluster.chars().skip(1) {
-        let mut named = || {
-            rest.next()
-                .cloned()
-                .ok_or_else(|| format!("-{letter}: it needs the name of an option"))
-        };
+        let mut named = || rest.next().cloned().ok_or_else(|| format!("-{letter}: it needs the name of an option"));
         match letter {
             'c' => wants_command = true,
             's' => invocation.from_stdin = true,
@@ -210,8 +196,7 @@ fn start(invocation: Invocation) -> i32 {
 }
 
 async fn run(invocation: Invocation) -> Result<u8, brush_core::Error> {
-    let reads_stdin =
-        invocation.command.is_none() && (invocation.from_stdin || invocation.operands.is_empty());
+    let reads_stdin = invocation.command.is_none() && (invocation.from_stdin || invocation.operands.is_empty());
     let interactive = invocation.interactive || (reads_stdin && io::stdin().is_terminal());
     let parameters = match invocation.command.is_some() || reads_stdin {
         true => Some(invocation.operands.clone()),
@@ -247,9 +232,7 @@ async fn run(invocation: Invocation) -> Result<u8, brush_core::Error> {
         let mut script = String::new();
         io::stdin().lock().read_to_string(&mut script)?;
         let params = shell.default_exec_params();
-        shell
-            .run_string(script, &SourceInfo::from("stdin"), &params)
-            .await?;
+        shell.run_string(script, &SourceInfo::from("stdin"), &params).await?;
         shell.on_exit().await?;
     }
     Ok(shell.last_exit_status())
@@ -264,12 +247,7 @@ fn standard_files() -> HashMap<ShellFd, OpenFile> {
     [(0, input.as_fd()), (1, output.as_fd()), (2, error.as_fd())]
         .into_iter()
         // A descriptor that is closed stays closed.
-        .filter_map(|(number, fd)| {
-            Some((
-                number,
-                OpenFile::from(File::from(fd.try_clone_to_owned().ok()?)),
-            ))
-        })
+        .filter_map(|(number, fd)| Some((number, OpenFile::from(File::from(fd.try_clone_to_owned().ok()?)))))
         .collect()
 }
 
@@ -291,17 +269,8 @@ async fn converse(shell: &mut Shell) -> Result<(), brush_core::Error> {
             continue;
         }
         let params = shell.default_exec_params();
-        let result = shell
-            .run_string(
-                std::mem::take(&mut pending),
-                &SourceInfo::from("terminal"),
-                &params,
-            )
-            .await?;
-        if matches!(
-            result.next_control_flow,
-            brush_core::ExecutionControlFlow::ExitShell
-        ) {
+        let result = shell.run_string(std::mem::take(&mut pending), &SourceInfo::from("terminal"), &params).await?;
+        if matches!(result.next_control_flow, brush_core::ExecutionControlFlow::ExitShell) {
             break;
         }
     }
@@ -330,15 +299,9 @@ mod tests {
     fn options_clusters_and_operands() {
         let got = parsed("sh -euo pipefail -c true name one").unwrap();
         assert_eq!(got.options_on, ["errexit", "nounset", "pipefail"]);
-        assert_eq!(
-            (got.command.as_deref(), got.name.as_str()),
-            (Some("true"), "name")
-        );
+        assert_eq!((got.command.as_deref(), got.name.as_str()), (Some("true"), "name"));
         assert_eq!(got.operands, ["one"]);
-        assert_eq!(
-            parsed("sh -e script -x").unwrap().operands,
-            ["script", "-x"]
-        );
+        assert_eq!(parsed("sh -e script -x").unwrap().operands, ["script", "-x"]);
         assert_eq!(parsed("sh +e -- -x").unwrap().operands, ["-x"]);
         assert!(parsed("sh -s a b").unwrap().from_stdin);
     }

@@ -26,13 +26,10 @@ fn candidates(name: &Path, path: &std::ffi::OsStr) -> impl Iterator<Item = PathB
     let named = name.components().count() > 1 || name.is_absolute();
     let places: Vec<PathBuf> = match named {
         true => vec![name.to_owned()],
-        false => std::env::split_paths(path)
-            .map(|dir| dir.join(name))
-            .collect(),
+        false => std::env::split_paths(path).map(|dir| dir.join(name)).collect(),
     };
     places.into_iter().filter(|file| {
-        std::fs::metadata(file)
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     })
 }
 

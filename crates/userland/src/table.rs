@@ -14,10 +14,7 @@ pub(crate) struct Applet {
 
 /// Finds the applet of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Applet> {
-    APPLETS
-        .binary_search_by(|applet| applet.name.cmp(name))
-        .ok()
-        .map(|row| &APPLETS[row])
+    APPLETS.binary_search_by(|applet| applet.name.cmp(name)).ok().map(|row| &APPLETS[row])
 }
 
 const fn row(name: &'static str, main: fn(Vec<OsString>) -> i32) -> Applet {

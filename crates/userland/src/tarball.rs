@@ -73,18 +73,13 @@ struct Arguments {
 }
 
 fn parse_mtime(text: &str) -> Result<u64, String> {
-    text.strip_prefix('@')
-        .and_then(|seconds| seconds.parse().ok())
-        .ok_or_else(|| "it takes @SECONDS".to_owned())
+    text.strip_prefix('@').and_then(|seconds| seconds.parse().ok()).ok_or_else(|| "it takes @SECONDS".to_owned())
 }
 
 /// The entry point of `tar`.
 pub(crate) fn main(mut argv: Vec<OsString>) -> i32 {
     // The traditional form `tar xzf …` has no dash.
-    if let Some(first) = argv
-        .get_mut(1)
-        .filter(|first| !first.as_bytes().starts_with(b"-"))
-    {
+    if let Some(first) = argv.get_mut(1).filter(|first| !first.as_bytes().starts_with(b"-")) {
         let mut dashed = OsString::from("-");
         dashed.push(&first);
         *first = dashed;
@@ -96,8 +91,7 @@ pub(crate) fn main(mut argv: Vec<OsString>) -> i32 {
     let outcome = match () {
         () if arguments.create => create(&arguments),
         () if arguments.extract => extract(&arguments),
-        () => open_archive(&arguments)
-            .and_then(|tar| list_chosen(tar, &arguments.names, &mut io::stdout())),
+        () => open_archive(&arguments).and_then(|tar| list_chosen(tar, &arguments.names, &mut io::stdout())),
     };
     match outcome {
         Ok(()) => 0,
@@ -181,12 +175,7 @@ fn unpack_entries<R: Read>(
     Ok(())
 }
 
-fn unpack_one<R: Read>(
-    entry: &mut tar::Entry<R>,
-    into: &Path,
-    relative: &Path,
-    strip: usize,
-) -> io::Result<()> {
+fn unpack_one<R: Read>(entry: &mut tar::Entry<R>, into: &Path, relative: &Path, strip: usize) -> io::Result<()> {
     use tar::EntryType;
     let target = inside(into, relative)?;
     match entry.header().entry_type() {
@@ -196,11 +185,8 @@ fn unpack_one<R: Read>(
         | EntryType::GNUSparse
         | EntryType::Symlink => entry.unpack(&target).map(drop),
         EntryType::Link => {
-            let link = entry
-                .link_name()?
-                .ok_or_else(|| refused(relative, "it is a hard link to nothing"))?;
-            let source = stripped(&link, strip)?
-                .ok_or_else(|| refused(relative, "it links to a name left out"))?;
+            let link = entry.link_name()?.ok_or_else(|| refused(relative, "it is a hard link to nothing"))?;
+            let source = stripped(&link, strip)?.ok_or_else(|| refused(relative, "it links to a name left out"))?;
             let source = inside(into, &source)?;
             if target.symlink_metadata().is_ok() {
                 fs::remove_file(&target)?;
@@ -208,10 +194,7 @@ fn unpack_one<R: Read>(
             fs::hard_link(source, target)
         }
         EntryType::XGlobalHeader => Ok(()),
-        other => Err(refused(
-            relative,
-            &format!("entries of type {other:?} are not extracted"),
-        )),
+        other => Err(refused(relative, &format!("entries of type {other:?} are not extracted"))),
     }
 }
 
@@ -223,15 +206,9 @@ fn inside(into: &Path, relative: &Path) -> io::Result<PathBuf> {
         _ => return Ok(target),
     };
     // The nearest ancestor that exists decides: nothing may be created through a link that leads outside.
-    let existing = parent
-        .ancestors()
-        .find(|dir| dir.symlink_metadata().is_ok())
-        .unwrap_or(into);
+    let existing = parent.ancestors().find(|dir| dir.symlink_metadata().is_ok()).unwrap_or(into);
     if !existing.canonicalize()?.starts_with(into) {
-        return Err(refused(
-            relative,
-            "it would be written outside the directory, through a symbolic link",
-        ));
+        return Err(refused(relative, "it would be written outside the directory, through a symbolic link"));
     }
     fs::create_dir_all(parent)?;
     Ok(target)
@@ -255,23 +232,13 @@ fn stripped(path: &Path, strip: usize) -> io::Result<Option<PathBuf>> {
 }
 
 fn refused(path: &Path, why: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("{}: {why}", path.display()),
-    )
+    io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()))
 }
 
 /// Without names everything is chosen; a name chooses itself and what is below it.
 fn is_chosen(path: &Path, names: &[PathBuf]) -> bool {
-    let plain = |path: &Path| {
-        path.components()
-            .filter(|part| *part != Component::CurDir)
-            .collect::<PathBuf>()
-    };
-    names.is_empty()
-        || names
-            .iter()
-            .any(|name| plain(path).starts_with(plain(name)))
+    let plain = |path: &Path| path.components().filter(|part| *part != Component::CurDir).collect::<PathBuf>();
+    names.is_empty() || names.iter().any(|name| plain(path).starts_with(plain(name)))
 }
 
 /// Prints the names in a plain archive.
@@ -292,9 +259,7 @@ fn list_chosen(tar: impl Read, names: &[PathBuf], out: &mut dyn Write) -> io::Re
 
 fn create(arguments: &Arguments) -> io::Result<()> {
     if arguments.names.is_empty() {
-        return Err(io::Error::other(
-            "nothing to put into the archive was named",
-        ));
+        return Err(io::Error::other("nothing to put into the archive was named"));
     }
     let output: Box<dyn Write> = match arguments.file.as_os_str() == "-" {
         true => Box::new(io::stdout().lock()),
@@ -307,16 +272,11 @@ fn create(arguments: &Arguments) -> io::Result<()> {
             // The archive goes through a pipe to the compressor, so that neither is ever whole in memory.
             let (mut reader, writer) = io::pipe()?;
             std::thread::scope(|scope| {
-                let packing = scope
-                    .spawn(|| write_archive(arguments, BufWriter::with_capacity(1 << 16, writer)));
+                let packing = scope.spawn(|| write_archive(arguments, BufWriter::with_capacity(1 << 16, writer)));
                 let mut output = output;
-                let compressed = format
-                    .compress(None, &mut reader, &mut output)
-                    .and_then(|()| output.flush());
+                let compressed = format.compress(None, &mut reader, &mut output).and_then(|()| output.flush());
                 drop(reader);
-                let packed = packing
-                    .join()
-                    .unwrap_or_else(|_| Err(io::Error::other("packing stopped half-way")));
+                let packed = packing.join().unwrap_or_else(|_| Err(io::Error::other("packing stopped half-way")));
                 compressed.and(packed)
             })
         }
@@ -337,10 +297,7 @@ fn chosen_format(arguments: &Arguments) -> Option<Format> {
         Some("zst" | "tzst") => Some(Format::Zstd),
         _ => None,
     };
-    let asked = by_option
-        .into_iter()
-        .find(|(asked, _)| *asked)
-        .map(|(_, format)| format);
+    let asked = by_option.into_iter().find(|(asked, _)| *asked).map(|(_, format)| format);
     asked.or(by_name.filter(|_| arguments.auto_compress))
 }
 
@@ -353,15 +310,9 @@ fn write_archive(arguments: &Arguments, output: impl Write) -> io::Result<()> {
     builder.into_inner()?.flush()
 }
 
-fn append(
-    builder: &mut tar::Builder<impl Write>,
-    arguments: &Arguments,
-    base: &Path,
-    name: &Path,
-) -> io::Result<()> {
+fn append(builder: &mut tar::Builder<impl Write>, arguments: &Arguments, base: &Path, name: &Path) -> io::Result<()> {
     let file = base.join(name);
-    let explain =
-        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
+    let explain = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", file.display()));
     let meta = match arguments.dereference {
         true => fs::metadata(&file),
         false => fs::symlink_metadata(&file),
@@ -379,11 +330,7 @@ fn append(
         return builder.append_link(&mut header, name, fs::read_link(&file).map_err(explain)?);
     }
     if !meta.is_dir() {
-        return builder.append_data(
-            &mut header,
-            name,
-            File::open(&file).map_err(explain)?.take(meta.len()),
-        );
+        return builder.append_data(&mut header, name, File::open(&file).map_err(explain)?.take(meta.len()));
     }
     builder.append_data(&mut header, name, io::empty())?;
     let mut children: Vec<OsString> = fs::read_dir(&file)
@@ -393,9 +340,7 @@ fn append(
     if arguments.sort == "name" {
         children.sort();
     }
-    children
-        .iter()
-        .try_for_each(|child| append(builder, arguments, base, &name.join(child)))
+    children.iter().try_for_each(|child| append(builder, arguments, base, &name.join(child)))
 }
 
 #[cfg(test)]
@@ -412,8 +357,7 @@ mod tests {
             header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
             let is_link = kind.is_symlink() || kind.is_hard_link();
             if is_link {
-                header.as_gnu_mut().unwrap().linkname[..content.len()]
-                    .copy_from_slice(content.as_bytes());
+                header.as_gnu_mut().unwrap().linkname[..content.len()].copy_from_slice(content.as_bytes());
             }
             let data = if is_link { "" } else { content };
             header.set_size(data.len() as u64);
@@ -433,10 +377,7 @@ mod tests {
         for bad in [
             archive(&[("../outside/x", Regular, "bad")]),
             archive(&[("link", Symlink, away), ("link/x", Regular, "bad")]),
-            archive(&[
-                ("link", Symlink, "../outside"),
-                ("link/deep/x", Regular, "bad"),
-            ]),
+            archive(&[("link", Symlink, "../outside"), ("link/deep/x", Regular, "bad")]),
             archive(&[("x", Link, "../outside/secret")]),
             archive(&[("x", tar::EntryType::Char, "")]),
         ] {
@@ -450,11 +391,7 @@ mod tests {
     fn components_are_stripped_from_names_and_hard_links() {
         use tar::EntryType::{Link, Regular};
         let into = tempfile::tempdir().unwrap();
-        let tar = archive(&[
-            ("top", Regular, "gone"),
-            ("top/a", Regular, "kept"),
-            ("top/b", Link, "top/a"),
-        ]);
+        let tar = archive(&[("top", Regular, "gone"), ("top/a", Regular, "kept"), ("top/b", Link, "top/a")]);
         unpack(&mut &tar[..], into.path(), 1).unwrap();
         assert_eq!(fs::read_to_string(into.path().join("b")).unwrap(), "kept");
         assert_eq!(fs::read_dir(into.path()).unwrap().count(), 2);
