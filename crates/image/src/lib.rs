@@ -1,1 +1,32 @@
-//! Store objects to OCI images.
+//! Store objects to OCI images: layers, configuration, manifest, archives.
+//!
+//! Layer: above `store` and `build`, below `runtime` and `distribution`. It must never know a registry's protocol, a
+//! terminal, or how an expression is evaluated; it never writes a layer that it can stream again.
+
+mod cache;
+mod compress;
+mod config;
+mod description;
+mod digest;
+mod error;
+mod image;
+mod layer;
+pub mod layout;
+pub mod media;
+mod objects;
+mod open;
+mod pack;
+mod stream;
+pub mod tar;
+mod tree;
+
+pub use cache::{Blob, LayerCache};
+pub use compress::{Compression, Encoder};
+pub use config::{ContainerConfig, Empty, Healthcheck, History, ImageConfig, RootFs};
+pub use digest::{Digest, DigestError, Hashing};
+pub use error::ImageError;
+pub use image::Image;
+pub use layer::{Layer, Source};
+pub use objects::{Objects, Resolved};
+pub use pack::{Head, Owner, Pack, Style};
+pub use stream::BlobReader;

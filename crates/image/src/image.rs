@@ -1,0 +1,120 @@
+//! An image: configuration, layers and name, wherever it comes from.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use nix_formats::store_path::StorePath;
+use store::Store;
+
+use crate::cache::LayerCache;
+use crate::compress::Compression;
+use crate::config::ImageConfig;
+use crate::description::Description;
+use crate::digest::Digest;
+use crate::error::ImageError;
+use crate::layer::Layer;
+use crate::media::{self, Descriptor, Manifest, canonical_json};
+use crate::objects::Objects;
+
+/// An image that can be run, pushed or written as an archive.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The repository's name, as `ollama` or `registry.example.org/team/app`; an archive from outside may lack it.
+    pub name: Option<String>,
+    /// The tag.
+    pub tag: Option<String>,
+    /// The configuration.
+    pub config: ImageConfig,
+    /// The layers, the lowest first.
+    pub layers: Vec<Layer>,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// The bytes of the configuration: an image from outside keeps its own, so that its digest stays the same.
+    pub(crate) config_bytes: Vec<u8>,
+    /// The bytes of the manifest, where the image comes from outside and has one.
+    pub(crate) manifest_bytes: Option<Vec<u8>>,
+}
+
+impl Image {
+    /// The image that a derivation of `builtin:oci-image` made, or that `builtin:oci-pull` pulled, or an archive.
+    ///
+    /// # Errors
+    /// The object is none of these, or it is damaged.
+    pub fn open(store: &dyn Store, object: &StorePath) -> Result<Self, ImageError> {
+        crate::open::open_object(&Objects::of_store(store, object), object)
+    }
+
+    /// An image from outside the store: an OCI layout.
+    ///
+    /// # Errors
+    /// It is none, or it is damaged.
+    pub fn open_path(path: &Path) -> Result<Self, ImageError> {
+        crate::open::open_path(path)
+    }
+
+    /// The bytes of the `image.json` that stands for the image in a store.
+    ///
+    /// # Errors
+    /// A layer's file is not in the store.
+    pub fn description(&self, objects: &Objects) -> Result<Vec<u8>, ImageError> {
+        Ok(Description::of(self, objects)?.to_bytes())
+    }
+
+    /// The bytes of the configuration.
+    pub fn config_bytes(&self) -> &[u8] {
+        &self.config_bytes
+    }
+
+    /// The digest of the configuration, which docker and podman call the image's ID.
+    pub fn id(&self) -> Digest {
+        Digest::of(&self.config_bytes)
+    }
+
+    /// The name and tag as `name:tag`, if the image has a name.
+    pub fn reference(&self) -> Option<String> {
+        let name = self.name.as_ref()?;
+        Some(format!("{name}:{}", self.tag.as_deref().unwrap_or("latest")))
+    }
+
+    /// The manifest's bytes for layers of this compression, compressing what was never compressed before.
+    /// An image from outside keeps its own manifest.
+    ///
+    /// # Errors
+    /// A layer cannot be read.
+    pub fn manifest(&self, compression: Compression, cache: &LayerCache) -> Result<Vec<u8>, ImageError> {
+        if let Some(bytes) = &self.manifest_bytes {
+            return Ok(bytes.clone());
+        }
+        let layers = self.layers.iter().map(|layer| layer.blob(compression, cache)).collect::<Result<_, _>>()?;
+        Ok(self.manifest_of(layers))
+    }
+
+    /// The manifest's bytes for layers whose blobs are these.
+    pub fn manifest_of(&self, layers: Vec<Descriptor>) -> Vec<u8> {
+        if let Some(bytes) = &self.manifest_bytes {
+            return bytes.clone();
+        }
+        canonical_json(&Manifest {
+            schema_version: 2,
+            media_type: Some(media::MANIFEST.to_owned()),
+            config: Descriptor::of(media::CONFIG, &self.config_bytes),
+            layers,
+            annotations: self.annotations.clone(),
+        })
+    }
+
+    /// The media type of the manifest.
+    pub fn manifest_media_type(&self) -> String {
+        let own = self.manifest_bytes.as_ref().and_then(|bytes| serde_json::from_slice::<Manifest>(bytes).ok());
+        own.and_then(|manifest| manifest.media_type).unwrap_or_else(|| media::MANIFEST.to_owned())
+    }
+
+    /// Reads every layer once and checks its digest.
+    ///
+    /// # Errors
+    /// A layer cannot be read, or has changed.
+    pub fn verify(&self) -> Result<(), ImageError> {
+        self.layers.iter().try_for_each(|layer| layer.write_tar(io::sink()).map(drop))
+    }
+}

@@ -1,0 +1,74 @@
+//! A stream that another thread writes.
+
+use std::io::{self, BufWriter, Read, Write};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::error::ImageError;
+
+/// The size of the pieces that go from one thread to the other, and how many may wait.
+const PIECE: usize = 256 << 10;
+const WAITING: usize = 8;
+
+/// The reading end. Dropping it ends the writing thread at its next write.
+pub struct BlobReader {
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    current: Vec<u8>,
+    position: usize,
+}
+
+struct PieceWriter(Sender<io::Result<Vec<u8>>>);
+
+impl BlobReader {
+    /// Runs `write` in a thread and gives what it writes; its error comes after the last byte.
+    pub(crate) fn spawn(write: impl FnOnce(&mut dyn Write) -> Result<(), ImageError> + Send + 'static) -> Self {
+        let (sender, pieces) = bounded(WAITING);
+        std::thread::spawn(move || {
+            let mut out = BufWriter::with_capacity(PIECE, PieceWriter(sender.clone()));
+            let result = write(&mut out).map_err(io::Error::from).and_then(|()| out.flush());
+            if let Err(error) = result {
+                // The reader may have gone; then nobody wants the error either.
+                let _ = sender.send(Err(error));
+            }
+        });
+        Self { pieces, current: Vec::new(), position: 0 }
+    }
+
+    /// The next piece of the stream, `None` at its end. For callers that pass pieces on whole.
+    ///
+    /// # Errors
+    /// Those of the writing thread.
+    pub fn next_piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.position < self.current.len() {
+            let rest = self.current.split_off(self.position);
+            self.current.clear();
+            self.position = 0;
+            return Ok(Some(rest));
+        }
+        self.pieces.recv().ok().transpose()
+    }
+}
+
+impl Read for BlobReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.position == self.current.len() {
+            self.position = 0;
+            self.current = self.next_piece()?.unwrap_or_default();
+        }
+        let read = buffer.len().min(self.current.len() - self.position);
+        buffer[..read].copy_from_slice(&self.current[self.position..self.position + read]);
+        self.position += read;
+        Ok(read)
+    }
+}
+
+impl Write for PieceWriter {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.send(Ok(data.to_vec())).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
