@@ -30,11 +30,22 @@ impl Parser<'_> {
         if let (Some((name, span)), Some(formals)) = (arg, formals) {
             self.check_argument(name, span, formals.list);
         }
-        self.expect(Kind::Colon, if formals.is_some() && arg.is_none() { "':' or '@'" } else { "':'" })?;
+        self.colon(formals.is_some() && arg.is_none())?;
         let body = self.expression()?;
         let id = LambdaId(self.ast.lambdas.len() as u32);
         self.ast.lambdas.push(Lambda { arg: arg.map(|(name, _)| name), formals, body: body.id, name: None });
         Ok(Some(self.piece(Node::Lambda(id), start.to(body.span))))
+    }
+
+    fn colon(&mut self, bare_pattern: bool) -> Parsed<()> {
+        if self.eat(Kind::Colon) {
+            return Ok(());
+        }
+        let error = match bare_pattern {
+            true => self.expected("':' or '@' after the pattern").help("if a set was meant: { name = value; }"),
+            false => self.expected("':' after the argument"),
+        };
+        Err(self.fail(error))
     }
 
     /// Takes the current name.
