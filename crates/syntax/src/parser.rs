@@ -139,11 +139,6 @@ impl<'s> Parser<'s> {
         found
     }
 
-    fn expect(&mut self, kind: Kind, words: &str) -> Parsed<Span> {
-        let span = self.token.span;
-        if self.eat(kind) { Ok(span) } else { Err(self.unexpected(words)) }
-    }
-
     /// Takes the bracket that closes the one at `open`.
     fn close(&mut self, kind: Kind, words: &str, open: Span) -> Parsed<Span> {
         let span = self.token.span;
