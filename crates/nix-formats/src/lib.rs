@@ -15,6 +15,7 @@ pub mod hash;
 pub mod nar;
 pub mod nix32;
 pub mod placeholder;
+pub mod self_hash;
 pub mod store_path;
 
 /// The store directory that every path and hash is computed for.

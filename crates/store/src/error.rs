@@ -89,6 +89,14 @@ pub enum StoreError {
         /// The path that the content address gives.
         computed: StorePath,
     },
+    /// A way of addressing by content that this store cannot compute.
+    #[error("cannot add '{name}': hashing by the method '{method}' is not supported")]
+    UnsupportedMethod {
+        /// The object's name.
+        name: String,
+        /// The method.
+        method: &'static str,
+    },
     /// A tree cannot be read or written.
     #[error(transparent)]
     Tree(#[from] TreeError),

@@ -14,10 +14,12 @@
 
 pub mod error;
 pub mod fs_nar;
+pub mod local;
 pub mod path_info;
 pub mod progress;
 mod store;
 
 pub use error::StoreError;
+pub use local::LocalStore;
 pub use path_info::PathInfo;
 pub use store::Store;

@@ -91,6 +91,13 @@ impl<W: Write> Writer<W> {
         self.close_file()
     }
 
+    /// Writes a regular file whose content is at hand.
+    pub fn file_bytes(&mut self, executable: bool, content: &[u8]) -> Result<(), NarError> {
+        self.open_file(executable, content.len() as u64)?;
+        self.content(content)?;
+        self.close_file()
+    }
+
     /// Starts a regular file: [`Writer::content`] and [`Writer::close_file`] must follow.
     pub fn open_file(&mut self, executable: bool, size: u64) -> Result<(), NarError> {
         self.expect(State::Node)?;

@@ -8,6 +8,7 @@
 mod canonical;
 mod restore;
 mod sink;
+mod size;
 mod walk;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use thiserror::Error;
 pub use canonical::{MTIME, canonicalise, remove};
 pub use restore::{Restorer, replay};
 pub use sink::{NarSink, Tee, TreeSink};
+pub use size::nar_size;
 pub use walk::walk;
 
 /// The kinds of files that a store object may hold, and the one that it may not.
