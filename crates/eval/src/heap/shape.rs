@@ -1,0 +1,80 @@
+//! Shapes: the names and positions of an attribute set, shared by all sets of the same form.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::arena;
+use crate::position::Pos;
+use crate::symbol::Symbol;
+
+/// The names of an attribute set, sorted by symbol, with where each was defined.
+pub struct Shape {
+    /// Distinguishes shapes in inline caches; never reused.
+    id: u64,
+    keys: &'static [Symbol],
+    positions: &'static [Pos],
+    /// The slots in the order of the names' bytes, made when first asked for.
+    by_name: OnceLock<&'static [u32]>,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Up to this many names, looking at each beats halving.
+const LINEAR: usize = 8;
+
+impl Shape {
+    /// A shape of names that are sorted by symbol and distinct.
+    pub fn new(keys: &'static [Symbol], positions: &'static [Pos]) -> &'static Shape {
+        debug_assert!(keys.is_sorted_by(|a, b| a < b));
+        assert_eq!(keys.len(), positions.len());
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        arena::new(Shape { id, keys, positions, by_name: OnceLock::new() })
+    }
+
+    /// The number that inline caches compare.
+    #[inline]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The names, sorted by symbol.
+    #[inline]
+    pub fn keys(&self) -> &'static [Symbol] {
+        self.keys
+    }
+
+    /// Where each name was defined, in the order of [`Shape::keys`].
+    #[inline]
+    pub fn positions(&self) -> &'static [Pos] {
+        self.positions
+    }
+
+    /// The number of names.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no name.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The slot of a name.
+    #[inline]
+    pub fn slot(&self, name: Symbol) -> Option<usize> {
+        if self.keys.len() <= LINEAR {
+            return self.keys.iter().position(|key| *key == name);
+        }
+        self.keys.binary_search(&name).ok()
+    }
+
+    /// The slots in the order of the names' bytes, which is the order that the language shows.
+    pub fn by_name(&self) -> &'static [u32] {
+        self.by_name.get_or_init(|| {
+            let mut slots: Vec<u32> = (0..self.keys.len() as u32).collect();
+            slots.sort_unstable_by_key(|slot| self.keys[*slot as usize].bytes());
+            arena::slice_of(&slots)
+        })
+    }
+}

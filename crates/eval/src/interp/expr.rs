@@ -1,0 +1,160 @@
+//! Evaluating expressions.
+
+use super::{Interp, wait};
+use crate::error::{Error, ErrorKind, Result};
+use crate::heap::{Attrs, Deferred, Env, List, Thunk, Value};
+use crate::ir::{Assert, Expr, Operands, WithVar};
+use crate::position::Pos;
+
+impl Interp {
+    /// The value of an expression, which is never a thunk. What is inside it may be.
+    pub(crate) fn eval(&self, expr: &'static Expr, env: &'static Env) -> Result<Value> {
+        self.check_stack()?;
+        let (mut expr, mut env) = (expr, env);
+        loop {
+            match expr {
+                Expr::Const(value) => return self.force(*value),
+                Expr::Var { depth, slot, pos } => {
+                    let value = env.up((*depth).into()).get(*slot).ok_or_else(wait::infinite_recursion)?;
+                    return self.force(value).map_err(|error| error.at(*pos));
+                }
+                Expr::SelectOne(node) => {
+                    let base = self.eval(&node.base, env)?;
+                    return self.select_known(base, &node.name);
+                }
+                Expr::Call(call) => return self.eval_call(call, env),
+                Expr::If(node) => {
+                    let condition = self.eval_bool(&node.condition, env, node.pos)?;
+                    expr = if condition { &node.consequence } else { &node.alternative };
+                }
+                Expr::Let(node) => {
+                    if !node.shares_scope {
+                        env = Env::new(Some(env), node.bindings.len());
+                    }
+                    self.bind(node.bindings, node.sources, env, node.first);
+                    expr = &node.body;
+                }
+                Expr::Attrs(literal) => return self.attrs_literal(literal, env),
+                Expr::Lambda(lambda) => return Ok(Value::closure(lambda, env)),
+                Expr::Interpolate(operands) => return self.interpolate(operands, env),
+                Expr::Binary(operator, pair) => return self.binary(*operator, pair, env),
+                Expr::Select(select) => return self.eval_select(select, env),
+                Expr::HasAttr(node) => return self.has_attr(node, env),
+                Expr::WithVar(variable) => return self.force(self.with_var(variable, env)?),
+                Expr::With(node) => {
+                    let scope = self.delay(&node.scope, env);
+                    env = Env::new(Some(env), 1);
+                    env.set(0, scope);
+                    expr = &node.body;
+                }
+                Expr::Assert(node) => {
+                    self.check_assertion(node, env)?;
+                    expr = &node.body;
+                }
+                Expr::Not(node) => return Ok(Value::bool(!self.eval_bool(&node.operand, env, node.pos)?)),
+                Expr::List(operands) => return Ok(self.list_literal(operands, env).into()),
+                Expr::RecAttrs(node) => return self.rec_attrs(node, env),
+                Expr::Update(operands) => return self.update_all(operands, env),
+                Expr::ConcatLists(operands) => return self.concat_lists(operands, env),
+                Expr::InterpolatePath(operands) => return self.interpolate_path(operands, env),
+            }
+        }
+    }
+
+    /// A value for an expression that is not needed yet: a thunk, unless the value is at hand.
+    #[inline]
+    pub(super) fn delay(&self, expr: &'static Expr, env: &'static Env) -> Value {
+        match expr {
+            Expr::Const(value) => *value,
+            Expr::Var { depth, slot, .. } => match env.up((*depth).into()).get(*slot) {
+                Some(value) => value,
+                // The scope is being set up.
+                None => self.suspend(expr, env),
+            },
+            Expr::Lambda(lambda) => Value::closure(lambda, env),
+            _ => self.suspend(expr, env),
+        }
+    }
+
+    #[inline]
+    fn suspend(&self, expr: &'static Expr, env: &'static Env) -> Value {
+        self.counters.count_thunk();
+        Thunk::new(Deferred::Expr(expr, env)).into()
+    }
+
+    /// The value of an expression that must be a Boolean.
+    pub(super) fn eval_bool(&self, expr: &'static Expr, env: &'static Env, pos: Pos) -> Result<bool> {
+        match self.eval(expr, env)? {
+            Value::TRUE => Ok(true),
+            Value::FALSE => Ok(false),
+            other => Err(super::access::expected("a Boolean", other).at(pos)),
+        }
+    }
+
+    fn check_assertion(&self, node: &'static Assert, env: &'static Env) -> Result<()> {
+        if self.eval_bool(&node.condition, env, node.pos)? {
+            return Ok(());
+        }
+        let text = node.pos.resolve().map(|(source, span)| {
+            let text = &source.text[span.start as usize..span.end as usize];
+            String::from_utf8_lossy(text).split_whitespace().collect::<Vec<_>>().join(" ")
+        });
+        let message = text.map_or("assertion failed".to_owned(), |text| format!("assertion '{text}' failed"));
+        Err(Error::new(ErrorKind::Assert, message).at(node.pos))
+    }
+
+    fn with_var(&self, variable: &'static WithVar, env: &'static Env) -> Result<Value> {
+        for (index, depth) in variable.scopes.iter().enumerate() {
+            let scope = self.with_scope(env.up(*depth), variable.pos)?;
+            let found = match index {
+                0 => scope.get_cached(variable.name, &variable.cache),
+                _ => scope.get(variable.name),
+            };
+            if let Some(value) = found {
+                return Ok(value);
+            }
+        }
+        let mut candidates = Vec::new();
+        for depth in variable.scopes {
+            let scope = self.with_scope(env.up(*depth), variable.pos)?;
+            candidates.extend_from_slice(scope.parts().0.keys());
+        }
+        let kind = ErrorKind::UndefinedVariable { name: variable.name, candidates };
+        Err(Error::new(kind, format!("undefined variable '{}'", variable.name)).at(variable.pos))
+    }
+
+    fn with_scope(&self, env: &'static Env, pos: Pos) -> Result<&'static Attrs> {
+        let scope = self.force(env.get(0).ok_or_else(wait::infinite_recursion)?)?;
+        scope.as_attrs().ok_or_else(|| super::access::expected("a set (for 'with')", scope).at(pos))
+    }
+
+    fn list_literal(&self, operands: &'static Operands, env: &'static Env) -> List {
+        List::build(operands.items.len(), |out| {
+            for item in operands.items {
+                out.push(self.delay(item, env));
+            }
+        })
+    }
+
+    fn concat_lists(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
+        let mut lists = smallvec::SmallVec::<[List; 8]>::new();
+        for (item, pos) in operands.items.iter().zip(operands.positions) {
+            let list = self.eval(item, env)?;
+            let list = self.force_list(list).map_err(|error| error.at(*pos))?;
+            if !list.is_empty() {
+                lists.push(list);
+            }
+        }
+        Ok(self.join_lists(&lists).into())
+    }
+
+    /// The concatenation; copies nothing if at most one list has elements.
+    pub fn join_lists(&self, lists: &[List]) -> List {
+        let total = lists.iter().map(|list| list.len()).sum();
+        if let Some(only) = lists.iter().find(|list| list.len() == total) {
+            return *only;
+        }
+        self.counters.count_concatenation();
+        List::build(total, |out| lists.iter().for_each(|list| out.extend_from_slice(list.items())))
+    }
+}

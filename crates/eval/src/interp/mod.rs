@@ -1,0 +1,208 @@
+//! The interpreter: one per thread, walking the code.
+
+mod access;
+mod call;
+mod coerce;
+mod compare;
+mod expr;
+mod operators;
+pub(crate) mod paths;
+mod select;
+mod sets;
+pub(crate) mod stack;
+mod store_paths;
+mod wait;
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use syntax::Span;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::evaluator::Shared;
+use crate::heap::{AttrsBuilder, Claim, Deferred, Thunk, Value};
+use crate::host::Host;
+use crate::position::{Pos, Source};
+use crate::settings::Settings;
+use crate::stats::Counters;
+use crate::symbol::Symbol;
+
+pub use coerce::Coercion;
+pub use store_paths::ContextElement;
+
+/// A thread's evaluator. [`crate::Evaluator::run`] makes one; builtins are given it.
+pub struct Interp {
+    shared: Arc<Shared>,
+    thread: u32,
+    stack_limit: usize,
+    depth: Cell<u32>,
+    max_depth: u32,
+    pub(crate) counters: Counters,
+}
+
+static NEXT_THREAD: AtomicU32 = AtomicU32::new(1);
+
+impl Interp {
+    pub(crate) fn new(shared: Arc<Shared>, stack_limit: usize) -> Interp {
+        let max_depth = shared.settings.max_call_depth;
+        let thread = NEXT_THREAD.fetch_add(1, Ordering::Relaxed);
+        Interp { shared, thread, stack_limit, depth: Cell::new(0), max_depth, counters: Counters::default() }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn stack_limit(&self) -> usize {
+        self.stack_limit
+    }
+
+    /// The way to the world.
+    pub fn host(&self) -> &dyn Host {
+        &*self.shared.host
+    }
+
+    /// How to evaluate.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// The value itself if it is no thunk, else the thunk's value, computed if need be. The result is never a thunk.
+    #[inline]
+    pub fn force(&self, value: Value) -> Result<Value> {
+        match value.as_thunk() {
+            None => Ok(value),
+            Some(thunk) => match thunk.value() {
+                Some(value) => Ok(value),
+                None => self.force_thunk(thunk),
+            },
+        }
+    }
+
+    fn force_thunk(&self, thunk: &'static Thunk) -> Result<Value> {
+        loop {
+            match thunk.claim(self.thread) {
+                Claim::Done(value) => return Ok(value),
+                Claim::Mine(deferred) => return self.compute(thunk, deferred),
+                Claim::Running(owner) if owner == self.thread => return Err(wait::infinite_recursion()),
+                Claim::Running(_) => wait::wait(thunk, self.thread)?,
+            }
+        }
+    }
+
+    fn compute(&self, thunk: &'static Thunk, deferred: Deferred) -> Result<Value> {
+        let result = match deferred {
+            Deferred::Expr(expr, env) => self.eval(expr, env),
+            Deferred::Apply(function, arg) => self.call(*function, &[arg]),
+            Deferred::Apply2([function, first], second) => self.call(*function, &[*first, second]),
+            Deferred::Select(name, base) => self.select_known(base, name),
+        };
+        let awaited = match result {
+            Ok(value) => thunk.finish(value),
+            Err(_) => thunk.release(deferred),
+        };
+        if awaited {
+            wait::wake();
+        }
+        result
+    }
+
+    /// A thunk for `function` applied to `arg`. The function is behind a pointer so that many thunks can share it.
+    #[inline]
+    pub fn defer_call(&self, function: &'static Value, arg: Value) -> Value {
+        self.counters.count_thunk();
+        Thunk::new(Deferred::Apply(function, arg)).into()
+    }
+
+    /// A thunk for a function applied to two arguments, of which it shares the first with the function.
+    #[inline]
+    pub fn defer_call2(&self, function_and_first: &'static [Value; 2], second: Value) -> Value {
+        self.counters.count_thunk();
+        Thunk::new(Deferred::Apply2(function_and_first, second)).into()
+    }
+
+    /// Begins a call or another step that nests. The guard ends it.
+    #[inline]
+    fn deeper(&self) -> Result<Depth<'_>> {
+        let depth = self.depth.get();
+        if depth >= self.max_depth {
+            return Err(too_deep(format!(
+                "calls are nested more than {} deep (max-call-depth); this may be an infinite recursion",
+                self.max_depth
+            )));
+        }
+        self.depth.set(depth + 1);
+        Ok(Depth(&self.depth))
+    }
+
+    #[inline]
+    fn check_stack(&self) -> Result<()> {
+        if stack::pointer() < self.stack_limit {
+            return Err(too_deep("values are nested too deeply to be computed: the stack is used up".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Evaluates `value` and everything in it. Sets and lists that contain themselves are fine.
+    pub fn force_deep(&self, value: Value) -> Result<Value> {
+        let mut seen = rustc_hash::FxHashSet::default();
+        self.force_deep_unseen(value, &mut seen)
+    }
+
+    fn force_deep_unseen(&self, value: Value, seen: &mut rustc_hash::FxHashSet<usize>) -> Result<Value> {
+        use crate::heap::Kind;
+        self.check_stack()?;
+        let value = self.force(value)?;
+        match value.kind() {
+            Kind::Attrs(attrs) if seen.insert(std::ptr::from_ref(attrs).addr()) => {
+                for attr in attrs.by_name() {
+                    self.force_deep_unseen(attr.value, seen).map_err(|error| {
+                        error.within(format!("while evaluating the attribute '{}'", attr.name), attr.pos)
+                    })?;
+                }
+            }
+            Kind::List(list) if seen.insert(list.items().as_ptr().addr()) => {
+                for item in list.items() {
+                    self.force_deep_unseen(*item, seen)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(value)
+    }
+}
+
+impl Drop for Interp {
+    fn drop(&mut self) {
+        self.shared.stats.add(&self.counters);
+    }
+}
+
+struct Depth<'a>(&'a Cell<u32>);
+
+impl Drop for Depth<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+#[cold]
+fn too_deep(message: String) -> Box<Error> {
+    Error::new(ErrorKind::StackTooDeep, message)
+}
+
+/// `{ file; line; column; }` of a position, as `builtins.unsafeGetAttrPos` gives it; `null` for no position.
+pub fn pos_value(pos: Pos) -> Value {
+    pos.resolve().map_or(Value::NULL, |(source, span)| position_value(source, span))
+}
+
+pub(crate) fn position_value(source: &'static Source, span: Span) -> Value {
+    let start = source.lines().position(span.start);
+    let mut attrs = AttrsBuilder::with_capacity(3);
+    attrs.push(Symbol::FILE, Value::string(source.display_name()));
+    attrs.push(Symbol::LINE, Value::int(start.line.into()));
+    attrs.push(Symbol::COLUMN, Value::int(start.column.into()));
+    attrs.finish().into()
+}

@@ -1,0 +1,136 @@
+//! Operators of two operands.
+
+use super::{Coercion, Interp, access, paths};
+use crate::error::{Error, Result};
+use crate::heap::{Env, Kind, Str, Value};
+use crate::ir::{Operands, Operator, Pair};
+
+impl Interp {
+    pub(super) fn binary(&self, operator: Operator, pair: &'static Pair, env: &'static Env) -> Result<Value> {
+        let truth = |expr| self.eval_bool(expr, env, pair.pos);
+        match operator {
+            Operator::And => return Ok(Value::bool(truth(&pair.left)? && truth(&pair.right)?)),
+            Operator::Or => return Ok(Value::bool(truth(&pair.left)? || truth(&pair.right)?)),
+            Operator::Implies => return Ok(Value::bool(!truth(&pair.left)? || truth(&pair.right)?)),
+            _ => {}
+        }
+        let left = self.eval(&pair.left, env)?;
+        let right = self.eval(&pair.right, env)?;
+        let result = match operator {
+            Operator::Equal => self.equal(left, right).map(Value::bool),
+            Operator::NotEqual => self.equal(left, right).map(|equal| Value::bool(!equal)),
+            Operator::Less => self.less(left, right).map(Value::bool),
+            Operator::LessOrEqual => self.less(right, left).map(|greater| Value::bool(!greater)),
+            Operator::Greater => self.less(right, left).map(Value::bool),
+            Operator::GreaterOrEqual => self.less(left, right).map(|less| Value::bool(!less)),
+            Operator::Add => self.plus(left, right),
+            _ => self.arithmetic(operator, left, right),
+        };
+        result.map_err(|error| error.at(pair.pos))
+    }
+
+    /// `-`, `*`, `/`, or `+` of numbers. The operands are evaluated.
+    pub fn arithmetic(&self, operator: Operator, left: Value, right: Value) -> Result<Value> {
+        if let (Kind::Int(a), Kind::Int(b)) = (left.kind(), right.kind()) {
+            return integer_arithmetic(operator, a, b);
+        }
+        let (a, b) = (self.number(left)?, self.number(right)?);
+        Ok(Value::float(match operator {
+            Operator::Add => a + b,
+            Operator::Sub => a - b,
+            Operator::Mul => a * b,
+            _ if b == 0.0 => return Err(division_by_zero()),
+            _ => a / b,
+        }))
+    }
+
+    fn number(&self, value: Value) -> Result<f64> {
+        match value.kind() {
+            Kind::Int(int) => Ok(int as f64),
+            Kind::Float(float) => Ok(float),
+            _ => Err(access::expected("a number", value)),
+        }
+    }
+
+    /// `+`: numbers, strings, or something appended to a path.
+    fn plus(&self, left: Value, right: Value) -> Result<Value> {
+        match (left.kind(), right.kind()) {
+            (Kind::Int(_) | Kind::Float(_), Kind::Int(_) | Kind::Float(_)) => {
+                self.arithmetic(Operator::Add, left, right)
+            }
+            (Kind::Int(_), _) => Err(Error::type_error(format!("cannot add {} to an integer", access::show(right)))),
+            (Kind::Float(_), _) => Err(Error::type_error(format!("cannot add {} to a float", access::show(right)))),
+            (Kind::String(a), Kind::String(b)) => Ok(Str::concat(&[a.bytes(), b.bytes()], union(a, b)).into()),
+            (Kind::Path(path), _) => {
+                let tail = self.coerce_to_string(right, Coercion::PATH_PART)?;
+                self.append_to_path(path.bytes(), &[tail])
+            }
+            (first, _) => {
+                let copy_to_store = matches!(first, Kind::String(_));
+                let coercion = Coercion { copy_to_store, ..Coercion::STRING };
+                let a = self.coerce_to_string(left, coercion)?;
+                let b = self.coerce_to_string(right, coercion)?;
+                Ok(Str::concat(&[a.bytes(), b.bytes()], union(a, b)).into())
+            }
+        }
+    }
+
+    pub(super) fn interpolate(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
+        let mut parts = smallvec::SmallVec::<[&[u8]; 8]>::new();
+        let mut context = None;
+        for (item, pos) in operands.items.iter().zip(operands.positions) {
+            let value = self.eval(item, env)?;
+            let string = match value.kind() {
+                Kind::String(string) => string,
+                _ => self.coerce_to_string(value, Coercion::STRING).map_err(|error| error.at(*pos))?,
+            };
+            parts.push(string.bytes());
+            context = crate::heap::Context::union(context, string.context());
+        }
+        Ok(Str::concat(&parts, context).into())
+    }
+
+    pub(super) fn interpolate_path(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
+        let mut parts = Vec::with_capacity(operands.items.len());
+        for (item, pos) in operands.items.iter().zip(operands.positions) {
+            let value = self.eval(item, env)?;
+            parts.push(self.coerce_to_string(value, Coercion::PATH_PART).map_err(|error| error.at(*pos))?);
+        }
+        self.append_to_path(b"", &parts).map_err(|error| error.at(operands.pos))
+    }
+
+    fn append_to_path(&self, path: &[u8], parts: &[&'static Str]) -> Result<Value> {
+        if parts.iter().any(|part| part.context().is_some()) {
+            return Err(Error::other("a string that refers to a store path cannot be appended to a path"));
+        }
+        let mut bytes = path.to_vec();
+        parts.iter().for_each(|part| bytes.extend_from_slice(part.bytes()));
+        Ok(Value::path(paths::canonical(&bytes)))
+    }
+}
+
+fn union(a: &'static Str, b: &'static Str) -> Option<&'static crate::heap::Context> {
+    crate::heap::Context::union(a.context(), b.context())
+}
+
+fn integer_arithmetic(operator: Operator, a: i64, b: i64) -> Result<Value> {
+    let (result, doing) = match operator {
+        Operator::Add => (a.checked_add(b), "adding"),
+        Operator::Sub => (a.checked_sub(b), "subtracting"),
+        Operator::Mul => (a.checked_mul(b), "multiplying"),
+        _ if b == 0 => return Err(division_by_zero()),
+        _ => (a.checked_div(b), "dividing"),
+    };
+    let sign = match operator {
+        Operator::Add => '+',
+        Operator::Sub => '-',
+        Operator::Mul => '*',
+        _ => '/',
+    };
+    result.map(Value::int).ok_or_else(|| Error::other(format!("integer overflow in {doing} {a} {sign} {b}")))
+}
+
+#[cold]
+fn division_by_zero() -> Box<Error> {
+    Error::other("division by zero")
+}

@@ -1,0 +1,54 @@
+//! How to evaluate.
+
+use std::path::PathBuf;
+
+/// How to evaluate; what the command line and the configuration say, without the world itself, which is the host's.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Pure evaluation: no `currentSystem`, `currentTime`, environment or search path.
+    pub pure: bool,
+    /// `builtins.currentSystem`, as `x86_64-linux`.
+    pub system: String,
+    /// `builtins.currentTime`, in seconds since 1970.
+    pub current_time: i64,
+    /// What `<name>` finds, in order.
+    pub search_path: Vec<SearchPathEntry>,
+    /// What `~` stands for in paths.
+    pub home: Option<PathBuf>,
+    /// How deeply calls may nest.
+    pub max_call_depth: u32,
+    /// Whether `|>` and `<|` are operators.
+    pub pipe_operators: bool,
+    /// Whether `builtins.traceVerbose` shows its message.
+    pub trace_verbose: bool,
+    /// Whether flakes and `fetchTree` are there.
+    pub flakes: bool,
+    /// Whether evaluation may build (import from derivation).
+    pub import_from_derivation: bool,
+}
+
+/// One entry of `NIX_PATH` or `-I`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SearchPathEntry {
+    /// The name before `=`; empty for an entry without one.
+    pub prefix: String,
+    /// A path, or a URL that is fetched when it is needed.
+    pub path: String,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            pure: false,
+            system: "x86_64-linux".to_owned(),
+            current_time: 0,
+            search_path: Vec::new(),
+            home: None,
+            max_call_depth: 10_000,
+            pipe_operators: false,
+            trace_verbose: false,
+            flakes: true,
+            import_from_derivation: true,
+        }
+    }
+}
