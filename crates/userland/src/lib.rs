@@ -10,11 +10,13 @@
 //! standard input as they do.
 
 mod ar;
+mod build_env;
 mod cacert;
 mod compress;
 mod coreutils;
 mod diff;
 mod install;
+mod lndir;
 mod shell;
 mod small;
 mod table;

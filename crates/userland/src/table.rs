@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use crate::coreutils::uutils;
-use crate::{ar, compress, coreutils, diff, shell, small, tarball};
+use crate::{ar, build_env, compress, coreutils, diff, lndir, shell, small, tarball};
 
 /// One program that the binary can be.
 pub(crate) struct Applet {
@@ -29,6 +29,7 @@ pub(crate) static APPLETS: &[Applet] = &[
     row("base64", uutils!("base64", uu_base64)),
     row("basename", uutils!("basename", uu_basename)),
     row("bash", shell::main),
+    row("build-env", build_env::main),
     row("bunzip2", compress::main),
     row("bzcat", compress::main),
     row("bzip2", compress::main),
@@ -65,6 +66,7 @@ pub(crate) static APPLETS: &[Applet] = &[
     row("install", uutils!("install", uu_install)),
     row("join", uutils!("join", uu_join)),
     row("ln", uutils!("ln", uu_ln)),
+    row("lndir", lndir::main),
     row("ls", uutils!("ls", uu_ls)),
     row("md5sum", uutils!("md5sum", uu_md5sum)),
     row("mkdir", uutils!("mkdir", uu_mkdir)),
