@@ -11,11 +11,15 @@
 
 pub mod content_address;
 pub mod derivation;
+pub mod flake_lock;
+pub mod flake_ref;
 pub mod hash;
 pub mod nar;
+pub mod narinfo;
 pub mod nix32;
 pub mod placeholder;
 pub mod self_hash;
+pub mod signature;
 pub mod store_path;
 
 /// The store directory that every path and hash is computed for.

@@ -33,7 +33,10 @@ fn malformed_text_is_refused() {
         ("Derive(", "DrvWithVersion(\"xp-dyn-drv\","),
         (r#"[("out","#, r#"[("out","/nix/store/5vyvcwah9l9kf07d52rcgdk70g2f4y13-foo","",""),("out","#),
         ("-foo\",\"\",\"\")", "-foo\",\"\",\"abc\")"),
-        ("-foo\",\"\",\"\")", "-foo\",\"sha256\",\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\")"),
+        (
+            "-foo\",\"\",\"\")",
+            "-foo\",\"sha256\",\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\")",
+        ),
         ("/nix/store/5v", "/gnu/store/5v"),
         (r#"\\c"#, r#"\xc"#),
         (r#"\n"#, "\n"),

@@ -1,6 +1,7 @@
 //! The formats against real Nix where it is installed, and by properties that hold for all input.
 
 mod derivations;
+mod narinfos;
 mod nars;
 
 use std::process::Command;
