@@ -48,6 +48,16 @@ impl Attributes {
         }
     }
 
+    /// Replaces text in every value.
+    pub(crate) fn rewrite(&mut self, rewrite: &dyn Fn(&[u8]) -> Vec<u8>) {
+        for value in self.environment.values_mut() {
+            *value = rewrite(value).into();
+        }
+        if let Some(structured) = &mut self.structured {
+            structured.values_mut().for_each(|value| rewrite_json(value, rewrite));
+        }
+    }
+
     /// A string attribute.
     ///
     /// # Errors
@@ -130,5 +140,14 @@ fn kind(value: &Value) -> &'static str {
         Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an attribute set",
+    }
+}
+
+fn rewrite_json(value: &mut Value, rewrite: &dyn Fn(&[u8]) -> Vec<u8>) {
+    match value {
+        Value::String(text) => *text = String::from_utf8_lossy(&rewrite(text.as_bytes())).into_owned(),
+        Value::Array(items) => items.iter_mut().for_each(|item| rewrite_json(item, rewrite)),
+        Value::Object(members) => members.values_mut().for_each(|member| rewrite_json(member, rewrite)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -5,9 +5,40 @@
 //!
 //! Architecture invariant: this crate knows derivations, not how they come to be (no evaluation) nor what their outputs
 //! mean (no images). It does not read the environment: what a build may take from there is given to it.
+//!
+//! # How something is built
+//! [`Builder::realise`] reads the derivations behind what is wanted as far as they are missing (`graph`), and works
+//! through them with several threads (`schedule`). Each (`job`) is locked against other processes; its builder runs in
+//! a sandbox that shows the closure of its inputs and nothing else (`ordinary`), in the environment that Nix gives it
+//! (`environment`, `structured`, `graphs`), or is a [`Builtin`]. What it made is then given canonical metadata, read
+//! once for its hash and its references (`outputs`, `references`), checked (`checks`), moved into the store and
+//! registered, all outputs or none. Everything is made in a staging directory of the store that goes with the process.
 
 mod attributes;
+mod buildenv;
+mod builder;
 mod builtin;
+mod checks;
+mod environment;
+mod error;
+mod fetchurl;
+mod graph;
+mod graphs;
+mod job;
+mod log;
+mod options;
+mod ordinary;
+mod outputs;
+mod references;
+mod rules;
+mod schedule;
+mod structured;
 
 pub use attributes::{AttributeError, Attributes};
+pub use builder::{Builder, Realised, Wanted};
 pub use builtin::{Builtin, BuiltinContext, BuiltinError, BuiltinOutput};
+pub use error::{BuildError, Failure};
+pub use fetchurl::{FetchUrl, Fetcher};
+pub use log::log_path;
+pub use options::Options;
+pub use sandbox::Watch;

@@ -1,0 +1,108 @@
+//! The entry to this crate: realises derivations.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use nix_formats::derivation::OutputName;
+use nix_formats::store_path::StorePath;
+use store::progress::{Progress, Silent};
+use store::{LocalStore, Store};
+
+use crate::buildenv::BuildEnv;
+use crate::builtin::Builtin;
+use crate::error::BuildError;
+use crate::graph::{self, Graph};
+use crate::options::Options;
+use crate::schedule;
+
+/// Builds derivations into a store.
+pub struct Builder {
+    pub(crate) store: Arc<LocalStore>,
+    pub(crate) options: Options,
+    pub(crate) builtins: BTreeMap<String, Box<dyn Builtin>>,
+    pub(crate) progress: Arc<dyn Progress>,
+}
+
+/// Outputs of a derivation that are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The derivation, which must be in the store.
+    pub derivation: StorePath,
+    /// Which of its outputs; all when absent.
+    pub outputs: Option<BTreeSet<OutputName>>,
+}
+
+/// Outputs that are in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Realised {
+    /// The derivation.
+    pub derivation: StorePath,
+    /// The wanted outputs by name.
+    pub outputs: BTreeMap<OutputName, StorePath>,
+}
+
+impl Wanted {
+    /// Every output of a derivation.
+    pub fn all(derivation: StorePath) -> Wanted {
+        Wanted { derivation, outputs: None }
+    }
+
+    /// Some outputs of a derivation.
+    pub fn some(derivation: StorePath, outputs: BTreeSet<OutputName>) -> Wanted {
+        Wanted { derivation, outputs: Some(outputs) }
+    }
+}
+
+impl Builder {
+    /// A builder that knows `builtin:buildenv` and no other builtin builder, and reports to nobody.
+    pub fn new(store: Arc<LocalStore>, options: Options) -> Builder {
+        let builder = Builder { store, options, builtins: BTreeMap::new(), progress: Arc::new(Silent) };
+        builder.with_builtin(Box::new(BuildEnv))
+    }
+
+    /// Adds a builtin builder, in place of one with the same name.
+    pub fn with_builtin(mut self, builtin: Box<dyn Builtin>) -> Builder {
+        self.builtins.insert(builtin.name().to_owned(), builtin);
+        self
+    }
+
+    /// Reports to this observer.
+    pub fn with_progress(mut self, progress: Arc<dyn Progress>) -> Builder {
+        self.progress = progress;
+        self
+    }
+
+    /// How it builds.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Makes sure that the wanted outputs are in the store, building what is missing. The result is in the order of
+    /// `wanted`.
+    ///
+    /// # Errors
+    /// The first failure; all of them, as [`BuildError::Several`], with [`Options::keep_going`].
+    pub fn realise(&self, wanted: &[Wanted]) -> Result<Vec<Realised>, BuildError> {
+        let graph = Graph::new(&*self.store, wanted, self.options.check)?;
+        schedule::run(self, graph)?;
+        wanted.iter().map(|wanted| self.realised(wanted)).collect()
+    }
+
+    /// What [`Builder::realise`] would build, in an order in which it could be.
+    ///
+    /// # Errors
+    /// A derivation is missing or of no use.
+    pub fn missing(&self, wanted: &[Wanted]) -> Result<Vec<StorePath>, BuildError> {
+        let mut graph = Graph::new(&*self.store, wanted, self.options.check)?;
+        Ok(schedule::order(&mut graph).into_iter().map(|node| graph.nodes[node].path.clone()).collect())
+    }
+
+    fn realised(&self, wanted: &Wanted) -> Result<Realised, BuildError> {
+        let derivation = self.store.read_derivation(&wanted.derivation)?;
+        let outputs = graph::select(&graph::output_paths(&wanted.derivation, &derivation)?, wanted)?;
+        for output in outputs.values() {
+            self.store.add_temp_root(output)?;
+        }
+        Ok(Realised { derivation: wanted.derivation.clone(), outputs })
+    }
+}

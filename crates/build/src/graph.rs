@@ -1,0 +1,162 @@
+//! What has to be built, and in which order.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use nix_formats::derivation::{Derivation, OutputName};
+use nix_formats::store_path::StorePath;
+use store::Store;
+
+use crate::builder::Wanted;
+use crate::error::BuildError;
+
+/// The derivations that have to be built, each once, with edges to those that need them.
+#[derive(Default)]
+pub(crate) struct Graph {
+    pub nodes: Vec<Node>,
+}
+
+/// A derivation that has to be built.
+pub(crate) struct Node {
+    pub path: StorePath,
+    pub derivation: Derivation,
+    /// Every output, wanted or not: a builder makes all.
+    pub outputs: BTreeMap<OutputName, StorePath>,
+    /// How many others must be built first.
+    pub waits_for: usize,
+    /// Which others wait for it.
+    pub needed_by: Vec<usize>,
+}
+
+impl Graph {
+    /// Reads the derivations behind `wanted` as far as they are not built yet. With `again`, those of `wanted` itself
+    /// are part of the graph even if they are.
+    pub fn new(store: &dyn Store, wanted: &[Wanted], again: bool) -> Result<Graph, BuildError> {
+        let mut graph = Graph::default();
+        let mut known: HashMap<StorePath, Known> = HashMap::new();
+        let mut queue: Vec<(Wanted, bool)> = wanted.iter().map(|wanted| (wanted.clone(), again)).collect();
+        while let Some((wanted, again)) = queue.pop() {
+            let entry = match known.get_mut(&wanted.derivation) {
+                Some(entry) => entry,
+                None => known.entry(wanted.derivation.clone()).or_insert(Known::read(store, &wanted.derivation)?),
+            };
+            if entry.node.is_some() || !(again || entry.lacks(store, &wanted)?) {
+                continue;
+            }
+            entry.node = Some(graph.nodes.len());
+            let inputs = entry.derivation.input_derivations.iter();
+            queue.extend(inputs.map(|(path, outputs)| (Wanted::some(path.clone(), outputs.clone()), false)));
+            graph.nodes.push(Node {
+                path: wanted.derivation,
+                derivation: entry.derivation.clone(),
+                outputs: entry.outputs.clone(),
+                waits_for: 0,
+                needed_by: Vec::new(),
+            });
+        }
+        graph.connect(&known);
+        Ok(graph)
+    }
+
+    fn connect(&mut self, known: &HashMap<StorePath, Known>) {
+        let mut edges = Vec::new();
+        for (needing, node) in self.nodes.iter_mut().enumerate() {
+            let inputs = node.derivation.input_derivations.keys();
+            let needed: Vec<usize> = inputs.filter_map(|path| known.get(path)?.node).collect();
+            node.waits_for = needed.len();
+            edges.extend(needed.into_iter().map(|needed| (needed, needing)));
+        }
+        for (needed, needing) in edges {
+            self.nodes[needed].needed_by.push(needing);
+        }
+    }
+}
+
+/// A derivation that was met, whether it has to be built or not.
+struct Known {
+    derivation: Derivation,
+    outputs: BTreeMap<OutputName, StorePath>,
+    node: Option<usize>,
+}
+
+impl Known {
+    fn read(store: &dyn Store, path: &StorePath) -> Result<Known, BuildError> {
+        let derivation = store.read_derivation(path)?;
+        let outputs = output_paths(path, &derivation)?;
+        Ok(Known { derivation, outputs, node: None })
+    }
+
+    /// Whether one of the wanted outputs is not in the store.
+    fn lacks(&self, store: &dyn Store, wanted: &Wanted) -> Result<bool, BuildError> {
+        for output in select(&self.outputs, wanted)?.values() {
+            if !store.is_valid(output)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The paths of all outputs of a derivation.
+pub(crate) fn output_paths(
+    path: &StorePath,
+    derivation: &Derivation,
+) -> Result<BTreeMap<OutputName, StorePath>, BuildError> {
+    let refuse = |problem: String| BuildError::Derivation { derivation: path.clone(), problem };
+    derivation.kind().map_err(|error| refuse(error.to_string()))?;
+    let mut outputs = BTreeMap::new();
+    for (name, output) in &derivation.outputs {
+        match output.path(&derivation.name, name).map_err(|error| refuse(error.to_string()))? {
+            Some(path) => drop(outputs.insert(name.clone(), path)),
+            None => {
+                return Err(refuse(format!(
+                    "the path of its output '{name}' depends on its content; \
+                     only input-addressed and fixed-output derivations are built here"
+                )));
+            }
+        }
+    }
+    Ok(outputs)
+}
+
+/// The wanted ones of the outputs.
+pub(crate) fn select(
+    outputs: &BTreeMap<OutputName, StorePath>,
+    wanted: &Wanted,
+) -> Result<BTreeMap<OutputName, StorePath>, BuildError> {
+    let Some(names) = &wanted.outputs else { return Ok(outputs.clone()) };
+    let missing = |name: &OutputName| BuildError::NoSuchOutput {
+        derivation: wanted.derivation.clone(),
+        output: name.clone(),
+        existing: outputs.keys().cloned().collect(),
+    };
+    names
+        .iter()
+        .map(|name| outputs.get(name).map(|path| (name.clone(), path.clone())).ok_or_else(|| missing(name)))
+        .collect::<Result<_, _>>()
+}
+
+/// The inputs of a derivation and everything that they refer to. The inputs must be valid.
+pub(crate) fn input_closure(
+    store: &dyn Store,
+    path: &StorePath,
+    derivation: &Derivation,
+) -> Result<BTreeSet<StorePath>, BuildError> {
+    let mut inputs: Vec<StorePath> = derivation.input_sources.iter().cloned().collect();
+    for (input, outputs) in &derivation.input_derivations {
+        let wanted = Wanted::some(input.clone(), outputs.clone());
+        let known = Known::read(store, input)?;
+        inputs.extend(select(&known.outputs, &wanted)?.into_values());
+    }
+    let closure = store.closure(&inputs)?;
+    for object in &closure {
+        store.add_temp_root(object)?;
+    }
+    // An input that is its own output could only come from a derivation file that nobody evaluated.
+    match derivation.output_paths().find_map(|(_, output)| output.filter(|output| closure.contains(output))) {
+        Some(output) if inputs.contains(&output) => Err(BuildError::Derivation {
+            derivation: path.clone(),
+            problem: format!("its output '{}' is one of its inputs", output.to_absolute()),
+        }),
+        _ => Ok(closure),
+    }
+}

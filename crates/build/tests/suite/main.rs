@@ -1,0 +1,5 @@
+//! Builds real derivations in a store of their own, and compares with real Nix where it is installed.
+
+mod failures;
+mod mixed;
+mod workshop;
