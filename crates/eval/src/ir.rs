@@ -276,6 +276,8 @@ pub struct Call {
 pub struct Lambda {
     /// How many arguments are taken by plain names, into the first slots in order.
     pub plain: u32,
+    /// Those names.
+    pub arguments: &'static [Symbol],
     /// The pattern of the argument after those, if any.
     pub pattern: Option<Pattern>,
     /// The number of variables of its scope, those of a `let` directly below included.
@@ -308,6 +310,8 @@ pub struct Pattern {
     pub ellipsis: bool,
     /// The slot of the whole argument (`args@{ … }`).
     pub whole: Option<u32>,
+    /// The name of the whole argument.
+    pub whole_name: Option<Symbol>,
     /// The names with their positions, as a set's shape: for `functionArgs`.
     pub shape: &'static Shape,
 }

@@ -19,11 +19,17 @@ pub mod heap;
 mod host;
 mod interp;
 pub mod ir;
+pub mod json;
 mod position;
+pub mod print;
 pub mod read_only;
+pub mod regex;
 mod settings;
 mod stats;
 mod symbol;
+mod toml;
+pub mod version;
+pub mod xml;
 
 pub use error::{Error, ErrorKind, Frame, Result, SourceRef};
 pub use evaluator::Evaluator;

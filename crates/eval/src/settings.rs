@@ -23,6 +23,8 @@ pub struct Settings {
     pub trace_verbose: bool,
     /// Whether flakes and `fetchTree` are there.
     pub flakes: bool,
+    /// Whether `builtins.fromTOML` reads dates and times.
+    pub toml_timestamps: bool,
     /// Whether evaluation may build (import from derivation).
     pub import_from_derivation: bool,
 }
@@ -48,6 +50,7 @@ impl Default for Settings {
             pipe_operators: false,
             trace_verbose: false,
             flakes: true,
+            toml_timestamps: false,
             import_from_derivation: true,
         }
     }

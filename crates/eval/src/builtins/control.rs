@@ -7,6 +7,7 @@ use crate::heap::{AttrsBuilder, Kind, Value};
 use crate::host::Level;
 use crate::interp::Coercion;
 use crate::position::Pos;
+use crate::print::{self, PrintOptions};
 use crate::symbol::Symbol;
 
 pub(super) const TABLE: &[Builtin] = &[
@@ -62,7 +63,7 @@ fn deep_seq(interp: &Interp, args: &[Value]) -> Result<Value> {
 fn trace(interp: &Interp, args: &[Value]) -> Result<Value> {
     let message = match args[0].kind() {
         Kind::String(text) => text.text().into_owned(),
-        _ => args[0].describe().to_owned(),
+        _ => String::from_utf8_lossy(&print::print(args[0], None, PrintOptions::TRACE)?).into_owned(),
     };
     interp.host().show(Level::Trace, &message);
     interp.force(args[1])

@@ -1,8 +1,11 @@
 //! The builtin functions and constants: a file for each domain, each with one table.
 
 mod control;
+mod conversion;
+mod hashing;
 mod import;
 mod math;
+mod patterns;
 mod types;
 
 use rustc_hash::FxHashMap;
@@ -50,7 +53,8 @@ impl Builtin {
 }
 
 /// All tables.
-pub const TABLES: &[&[Builtin]] = &[control::TABLE, import::TABLE, math::TABLE, types::TABLE];
+pub const TABLES: &[&[Builtin]] =
+    &[control::TABLE, conversion::TABLE, hashing::TABLE, import::TABLE, math::TABLE, patterns::TABLE, types::TABLE];
 
 /// The version of Nix whose language this is.
 pub const NIX_VERSION: &str = "2.34.0";

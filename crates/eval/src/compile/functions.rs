@@ -24,25 +24,25 @@ impl Compiler<'_> {
         let mut current = *self.ast.lambda(id);
         let name = current.name.map(|name| self.names[name.0 as usize]);
         let mut positions = vec![self.pos(span)];
-        let mut plain = 0;
+        let mut arguments = Vec::new();
         while current.formals.is_none()
             && let Some(arg) = current.arg
         {
-            self.scopes.bind(arg, plain);
-            plain += 1;
+            self.scopes.bind(arg, arguments.len() as u32);
+            arguments.push(self.names[arg.0 as usize]);
             let Node::Lambda(inner) = self.ast.node(current.body) else {
-                return self.finish_lambda(plain, None, current.body, name, &positions);
+                return self.finish_lambda(&arguments, None, current.body, name, &positions);
             };
             positions.push(self.node_pos(current.body));
             current = *self.ast.lambda(inner);
         }
-        let pattern = self.pattern(&current, plain)?;
-        self.finish_lambda(plain, Some(pattern), current.body, name, &positions)
+        let pattern = self.pattern(&current, arguments.len() as u32)?;
+        self.finish_lambda(&arguments, Some(pattern), current.body, name, &positions)
     }
 
     fn finish_lambda(
         &mut self,
-        plain: u32,
+        arguments: &[Symbol],
         pattern: Option<Pattern>,
         body: syntax::NodeId,
         name: Option<Symbol>,
@@ -53,7 +53,8 @@ impl Compiler<'_> {
             Node::Let(set, inner) => self.let_here(set, inner)?,
             _ => self.expr(body)?,
         };
-        Ok(Lambda { plain, pattern, slots: 0, body, name, positions: heap::slice_of(positions) })
+        let (arguments, positions) = (heap::slice_of(arguments), heap::slice_of(positions));
+        Ok(Lambda { plain: arguments.len() as u32, arguments, pattern, slots: 0, body, name, positions })
     }
 
     fn pattern(&mut self, lambda: &syntax::Lambda, first: u32) -> Result<Pattern> {
@@ -83,6 +84,7 @@ impl Compiler<'_> {
             formals: heap::slice_from_iter(formals),
             ellipsis: lambda.formals.is_some_and(|formals| formals.ellipsis),
             whole,
+            whole_name: lambda.arg.map(|arg| self.names[arg.0 as usize]),
             shape: Shape::new(keys, heap::slice_of(&positions)),
         })
     }

@@ -124,7 +124,7 @@ impl Interp {
 
     /// Begins a call or another step that nests. The guard ends it.
     #[inline]
-    fn deeper(&self) -> Result<Depth<'_>> {
+    pub(crate) fn deeper(&self) -> Result<Depth<'_>> {
         let depth = self.depth.get();
         if depth >= self.max_depth {
             return Err(too_deep(format!(
@@ -179,7 +179,7 @@ impl Drop for Interp {
     }
 }
 
-struct Depth<'a>(&'a Cell<u32>);
+pub(crate) struct Depth<'a>(&'a Cell<u32>);
 
 impl Drop for Depth<'_> {
     #[inline]
