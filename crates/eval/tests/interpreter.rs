@@ -35,7 +35,7 @@ fn expressions() {
         ("let f = { __functor = self: x: x + self.n; n = 3; }; in f 4", "7"),
         ("{ ${\"a\" + \"b\"} = 7; }.ab", "7"),
         ("let a = 1; in let b = a; a = 2; in b", "2"),
-        ("(x: let y = x + 1; z = y; in { inherit x y z; }).z or 1", "expected a set with the attribute 'z'"),
+        ("((x: let y = x + 1; z = y; in { inherit x y z; }) 1).z or 9", "2"),
     ] {
         let found = eval(text);
         assert!(found.starts_with(expected), "{text}\n  gives {found}\n  not {expected}");
