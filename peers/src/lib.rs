@@ -4,7 +4,9 @@
 //! gate does): then it fails. Every daemon started here listens on loopback or a Unix socket, keeps its state in a
 //! temporary directory, and is killed when its handle is dropped.
 
+mod base_image;
 mod daemon;
+pub mod debian;
 mod docker;
 mod podman;
 mod registry;
@@ -15,6 +17,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+pub use base_image::push_base_image;
 pub use daemon::Daemon;
 pub use docker::Docker;
 pub use podman::Podman;

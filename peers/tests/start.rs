@@ -1,6 +1,6 @@
 //! The peers themselves come up and go down: what fails here is the machine, not Wharf.
 
-use peers::{Access, Docker, Podman, Registry};
+use peers::{Access, Docker, Podman, Registry, push_base_image};
 
 #[test]
 fn docker_starts_and_stops() {
@@ -21,4 +21,13 @@ fn the_registry_answers() {
     let Some(registry) = Registry::start(Access::Open) else { return };
     let reached = std::net::TcpStream::connect(registry.host());
     assert!(reached.is_ok(), "{reached:?}");
+}
+
+#[test]
+fn a_base_image_can_be_pulled_by_its_digest() {
+    let Some(registry) = Registry::start(Access::Open) else { return };
+    let Some(digest) = push_base_image(&registry, "library/alpine", "3.20") else { return };
+    let by_digest = format!("docker://{}/library/alpine@{digest}", registry.host());
+    let config = peers::run("skopeo", ["inspect", "--tls-verify=false", "--config", &by_digest]);
+    assert!(config.contains("BASE_IMAGE=library/alpine"), "{config}");
 }
