@@ -32,6 +32,7 @@ pub(crate) struct Description {
     config: ImageConfig,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
+    archive_compression: Compression,
     layers: Vec<LayerDescription>,
 }
 
@@ -64,6 +65,7 @@ impl Description {
             tag: image.tag.clone(),
             config: image.config.clone(),
             annotations: image.annotations.clone(),
+            archive_compression: image.archive_compression,
             layers: layers.collect::<Result<_, _>>()?,
         })
     }
@@ -95,6 +97,7 @@ impl Description {
             config: description.config,
             layers,
             annotations: description.annotations,
+            archive_compression: description.archive_compression,
             manifest_bytes: None,
         })
     }

@@ -16,6 +16,9 @@ pub enum ImageError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The store refused, or lacks an object.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
     /// The definition asks for something that cannot be.
     #[error("{0}")]
     Definition(String),

@@ -12,6 +12,7 @@ use crate::compress::Compression;
 use crate::config::ImageConfig;
 use crate::description::Description;
 use crate::digest::Digest;
+use crate::docker::Selection;
 use crate::error::ImageError;
 use crate::layer::Layer;
 use crate::media::{self, Descriptor, Manifest, canonical_json};
@@ -30,6 +31,8 @@ pub struct Image {
     pub layers: Vec<Layer>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
+    /// How the image's archive is compressed as a whole, as its definition asks.
+    pub archive_compression: Compression,
     /// The bytes of the configuration: an image from outside keeps its own, so that its digest stays the same.
     pub(crate) config_bytes: Vec<u8>,
     /// The bytes of the manifest, where the image comes from outside and has one.
@@ -38,19 +41,22 @@ pub struct Image {
 
 impl Image {
     /// The image that a derivation of `builtin:oci-image` made, or that `builtin:oci-pull` pulled, or an archive.
+    /// A compressed archive is unpacked as [`Image::open_path`] says; nothing else is written to `scratch`.
     ///
     /// # Errors
     /// The object is none of these, or it is damaged.
-    pub fn open(store: &dyn Store, object: &StorePath) -> Result<Self, ImageError> {
-        crate::open::open_object(&Objects::of_store(store, object), object)
+    pub fn open(store: &dyn Store, object: &StorePath, scratch: &Path) -> Result<Self, ImageError> {
+        let objects = Objects::of_store(store, object);
+        crate::open::open_object(&objects, object, scratch, Selection::default())
     }
 
-    /// An image from outside the store: an OCI layout.
+    /// An image from outside the store: an OCI layout, an OCI archive or a docker archive. A compressed archive is
+    /// unpacked into the directory `scratch`, where it must stay as long as the image is used.
     ///
     /// # Errors
-    /// It is none, or it is damaged.
-    pub fn open_path(path: &Path) -> Result<Self, ImageError> {
-        crate::open::open_path(path)
+    /// It is none of these, or it is damaged.
+    pub fn open_path(path: &Path, scratch: &Path, wanted: Selection<'_>) -> Result<Self, ImageError> {
+        crate::open::open_path(path, scratch, wanted)
     }
 
     /// The bytes of the `image.json` that stands for the image in a store.
@@ -92,9 +98,11 @@ impl Image {
 
     /// The manifest's bytes for layers whose blobs are these.
     pub fn manifest_of(&self, layers: Vec<Descriptor>) -> Vec<u8> {
-        if let Some(bytes) = &self.manifest_bytes {
-            return bytes.clone();
-        }
+        self.manifest_bytes.clone().unwrap_or_else(|| self.own_manifest(layers))
+    }
+
+    /// As [`Image::manifest_of`], but for these layers even if the image comes with a manifest.
+    pub(crate) fn own_manifest(&self, layers: Vec<Descriptor>) -> Vec<u8> {
         canonical_json(&Manifest {
             schema_version: 2,
             media_type: Some(media::MANIFEST.to_owned()),

@@ -82,6 +82,15 @@ impl Layer {
         &self.diff_id
     }
 
+    /// The size of the tar stream before compression, where that is known without reading it.
+    pub fn tar_size(&self) -> Option<u64> {
+        match &self.source {
+            Source::Pack { size, .. } => Some(*size),
+            Source::File { compression: Compression::None, descriptor, .. } => Some(descriptor.size),
+            Source::File { .. } => None,
+        }
+    }
+
     /// Where the bytes come from.
     pub fn source(&self) -> &Source {
         &self.source
@@ -129,6 +138,23 @@ impl Layer {
             Some(descriptor) => Ok(descriptor),
             None => self.write_blob(wanted, cache, io::sink()),
         }
+    }
+
+    /// The descriptor of the tar stream without compression, whatever the layer is stored as.
+    ///
+    /// # Errors
+    /// As [`Layer::write_blob`].
+    pub(crate) fn tar_blob(&self, cache: &LayerCache) -> Result<Descriptor, ImageError> {
+        let known = self.tar_size().or_else(|| Some(cache.compressed(&self.diff_id, Compression::None)?.size));
+        let size = match known {
+            Some(size) => size,
+            None => {
+                let (digest, size, _) = self.write_tar(Hashing::new(io::sink()))?.finish();
+                cache.set_compressed(&self.diff_id, Compression::None, &Blob { digest, size })?;
+                size
+            }
+        };
+        Ok(Descriptor::new(Compression::None.media_type(), self.diff_id, size))
     }
 
     /// Writes the layer's blob, remembers its digest and returns its descriptor.

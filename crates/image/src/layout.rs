@@ -1,39 +1,33 @@
-//! Reading an OCI image layout: a directory of blobs named by digest, with an index.
-
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+//! Reading an OCI image layout: blobs named by digest, and an index.
 
 use crate::compress::Compression;
 use crate::digest::Digest;
-use crate::error::{ImageError, io_error};
+use crate::error::ImageError;
+use crate::files::{Files, Location};
 use crate::image::Image;
 use crate::layer::{Layer, Source};
 use crate::media::{Descriptor, INDEX, Index, Manifest, Platform};
 
+/// The file that every layout has.
+pub(crate) const MARK_FILE: &str = "oci-layout";
+/// The file that lists a layout's manifests.
+pub(crate) const INDEX_FILE: &str = "index.json";
 /// The annotation that holds a tag, or a whole reference, in a layout's index.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation in which containerd and Docker keep the whole reference.
 pub const IMAGE_NAME: &str = "io.containerd.image.name";
 
-/// No manifest, index or configuration is larger: registries refuse more than 4 MiB.
-const MAX_DOCUMENT: u64 = 16 << 20;
 /// An index may point at an index; deeper than this is a mistake or malice.
 const MAX_DEPTH: usize = 4;
 
 /// The only image of a layout, or the one for this machine's platform.
-///
-/// # Errors
-/// The layout has none or several that fit, a document does not have its digest, or the file system refuses.
-pub fn open(directory: &Path) -> Result<Image, ImageError> {
-    let layout = Layout { directory };
-    let index: Index = layout.parse(&layout.read("index.json")?, "index.json")?;
-    layout.image(&index, 0)
+pub(crate) fn open(files: &Files) -> Result<Image, ImageError> {
+    let layout = Layout { files };
+    layout.image(&files.parse(INDEX_FILE, &files.read(INDEX_FILE)?)?, 0)
 }
 
-/// A document of a layout, verified.
 struct Layout<'a> {
-    directory: &'a Path,
+    files: &'a Files,
 }
 
 impl Layout<'_> {
@@ -59,6 +53,7 @@ impl Layout<'_> {
             config,
             layers,
             annotations: manifest.annotations.clone(),
+            archive_compression: Compression::None,
             config_bytes,
             manifest_bytes: Some(manifest_bytes),
         })
@@ -83,48 +78,32 @@ impl Layout<'_> {
             kind if kind.ends_with("zstd") => Compression::Zstd,
             kind => return Err(self.unusable(&format!("it has a layer of type `{kind}`, which Wharf cannot read"))),
         };
-        let path = self.blob_path(&blob.digest);
-        let size = path.metadata().map_err(io_error(format!("cannot look at the layer {}", path.display())))?.len();
+        let Location { path, offset, size } = self.files.locate(&blob_name(&blob.digest))?;
         if size != blob.size {
             let (digest, wanted) = (blob.digest, blob.size);
             return Err(self.unusable(&format!("the layer {digest} should have {wanted} bytes and has {size}")));
         }
-        Ok(Layer { diff_id: *diff_id, source: Source::File { path, offset: 0, descriptor: blob.clone(), compression } })
+        Ok(Layer { diff_id: *diff_id, source: Source::File { path, offset, descriptor: blob.clone(), compression } })
     }
 
+    /// A document of the layout, and its bytes, which have the digest that they are named by.
     fn document<T: serde::de::DeserializeOwned>(&self, blob: &Descriptor) -> Result<(Vec<u8>, T), ImageError> {
-        let name = format!("blobs/sha256/{}", blob.digest.hex());
-        let bytes = self.read(&name)?;
+        let name = blob_name(&blob.digest);
+        let bytes = self.files.read(&name)?;
         if Digest::of(&bytes) != blob.digest {
             return Err(self.unusable(&format!("{name} does not have the digest that it is named by")));
         }
-        let document = self.parse(&bytes, &name)?;
+        let document = self.files.parse(&name, &bytes)?;
         Ok((bytes, document))
     }
 
-    fn read(&self, name: &str) -> Result<Vec<u8>, ImageError> {
-        let path = self.directory.join(name);
-        let failed = || format!("cannot read {}", path.display());
-        let file = File::open(&path).map_err(io_error(failed()))?;
-        let mut bytes = Vec::new();
-        file.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).map_err(io_error(failed()))?;
-        if bytes.len() as u64 > MAX_DOCUMENT {
-            return Err(self.unusable(&format!("{name} is larger than {} MiB", MAX_DOCUMENT >> 20)));
-        }
-        Ok(bytes)
-    }
-
-    fn parse<T: serde::de::DeserializeOwned>(&self, bytes: &[u8], name: &str) -> Result<T, ImageError> {
-        serde_json::from_slice(bytes).map_err(|error| self.unusable(&format!("{name}: {error}")))
-    }
-
-    fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.directory.join("blobs/sha256").join(digest.hex())
-    }
-
     fn unusable(&self, reason: &str) -> ImageError {
-        ImageError::Unusable { path: self.directory.to_owned(), reason: reason.to_owned() }
+        self.files.unusable(reason)
     }
+}
+
+pub(crate) fn blob_name(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
 }
 
 fn is_index(media_type: &str) -> bool {

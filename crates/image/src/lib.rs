@@ -3,27 +3,37 @@
 //! Layer: above `store` and `build`, below `runtime` and `distribution`. It must never know a registry's protocol, a
 //! terminal, or how an expression is evaluated; it never writes a layer that it can stream again.
 
+pub mod archive;
+mod builtin;
 mod cache;
+pub mod command;
 mod compress;
 mod config;
 mod description;
 mod digest;
+mod docker;
 mod error;
+mod files;
 mod image;
 mod layer;
 pub mod layout;
 pub mod media;
 mod objects;
 mod open;
+pub mod ownership;
 mod pack;
+pub mod plan;
+mod root_tree;
 mod stream;
 pub mod tar;
 mod tree;
 
+pub use builtin::OciImage;
 pub use cache::{Blob, LayerCache};
 pub use compress::{Compression, Encoder};
 pub use config::{ContainerConfig, Empty, Healthcheck, History, ImageConfig, RootFs};
 pub use digest::{Digest, DigestError, Hashing};
+pub use docker::Selection;
 pub use error::ImageError;
 pub use image::Image;
 pub use layer::{Layer, Source};

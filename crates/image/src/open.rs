@@ -7,7 +7,9 @@ use std::path::Path;
 use nix_formats::store_path::StorePath;
 
 use crate::description::{self, Description};
+use crate::docker::{self, Selection};
 use crate::error::{ImageError, io_error};
+use crate::files::Files;
 use crate::image::Image;
 use crate::layout;
 use crate::objects::Objects;
@@ -15,13 +17,18 @@ use crate::objects::Objects;
 /// How a script that streams an image, as `streamLayeredImage` makes it, names the image.
 const STREAM_MARK: &str = "\n# image: ";
 
-pub(crate) fn open_object(objects: &Objects, object: &StorePath) -> Result<Image, ImageError> {
+pub(crate) fn open_object(
+    objects: &Objects,
+    object: &StorePath,
+    scratch: &Path,
+    wanted: Selection<'_>,
+) -> Result<Image, ImageError> {
     let path = objects.real_path(object);
     let metadata = fs::metadata(&path).map_err(io_error(format!("cannot open {}", object.to_absolute())))?;
     if metadata.is_file()
         && let Some(image) = streamed_image(&path)?
     {
-        return open_object(objects, &image);
+        return open_object(objects, &image, scratch, wanted);
     }
     let description = path.join(description::FILE_NAME);
     if description.is_file() {
@@ -29,14 +36,18 @@ pub(crate) fn open_object(objects: &Objects, object: &StorePath) -> Result<Image
         let bytes = fs::read(&description).map_err(io_error(failed()))?;
         return Description::parse(&bytes, &description, objects);
     }
-    open_path(&path)
+    open_path(&path, scratch, wanted)
 }
 
-pub(crate) fn open_path(path: &Path) -> Result<Image, ImageError> {
-    if path.join("oci-layout").is_file() {
-        return layout::open(path);
+pub(crate) fn open_path(path: &Path, scratch: &Path, wanted: Selection<'_>) -> Result<Image, ImageError> {
+    let files = Files::open(path, scratch)?;
+    if files.find(docker::MANIFEST)?.is_some() {
+        return docker::open(&files, wanted);
     }
-    Err(ImageError::Unusable { path: path.to_owned(), reason: "it is not an OCI layout".to_owned() })
+    if files.find(layout::INDEX_FILE)?.is_some() && files.find(layout::MARK_FILE)?.is_some() {
+        return layout::open(&files);
+    }
+    Err(files.unusable("it has neither the `manifest.json` of a docker archive nor the `oci-layout` of an OCI layout"))
 }
 
 /// The image that a script streams, if the file is such a script.

@@ -17,6 +17,9 @@ use crate::objects::Objects;
 use crate::tar::{Dialect, Entry, Kind, TarWriter, members_length};
 use crate::tree::{self, Directory, Node};
 
+/// The time of files at an image's root, as nixpkgs sets it: 1980, the first that zip archives can hold.
+pub const ROOT_MTIME: u64 = 315_532_800;
+
 /// Who owns the entries of a layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -63,6 +66,17 @@ pub enum Head {
         /// The file.
         file: PathInStore,
     },
+}
+
+impl Head {
+    /// The paths in the store that it is made of.
+    pub fn paths(&self) -> &[PathInStore] {
+        match self {
+            Self::None => &[],
+            Self::Copy { contents, .. } | Self::Links { contents } => contents,
+            Self::Tar { file } => std::slice::from_ref(file),
+        }
+    }
 }
 
 /// A store object, or a path inside one, as `/nix/store/…`.

@@ -9,7 +9,7 @@ mod header;
 mod writer;
 
 pub use header::{Dialect, Entry, Kind};
-pub use writer::TarWriter;
+pub use writer::{Member, TarWriter};
 
 /// The unit of a tar stream.
 pub const BLOCK: usize = 512;

@@ -45,6 +45,15 @@ impl<W: Write> TarWriter<W> {
         self.flush_full()
     }
 
+    /// Begins a file whose content is then written to what this returns.
+    ///
+    /// # Errors
+    /// Those of the underlying writer.
+    pub fn member(&mut self, entry: &Entry<'_>) -> io::Result<Member<'_, W>> {
+        entry.write(self.dialect, &mut self.buffer);
+        Ok(Member { left: entry.size(), tar: self })
+    }
+
     /// Writes `length` bytes that are already whole members of a tar stream of the same dialect.
     ///
     /// # Errors
@@ -95,6 +104,49 @@ impl<W: Write> TarWriter<W> {
         self.out.write_all(&self.buffer)?;
         self.flushed += self.buffer.len() as u64;
         self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// The content of a file of a tar stream.
+pub struct Member<'a, W> {
+    tar: &'a mut TarWriter<W>,
+    left: u64,
+}
+
+impl<W: Write> Member<'_, W> {
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// Those of the underlying writer, and `UnexpectedEof` where less was written than the entry declared.
+    pub fn finish(self) -> io::Result<()> {
+        if self.left > 0 {
+            let message = format!("{} bytes less were written than declared", self.left);
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+        self.tar.pad(BLOCK as u64)
+    }
+}
+
+impl<W: Write> Write for Member<'_, W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.left = self
+            .left
+            .checked_sub(data.len() as u64)
+            .ok_or_else(|| io::Error::other("more was written than declared"))?;
+        if data.len() < BUFFER / 2 {
+            self.tar.buffer.extend_from_slice(data);
+            self.tar.flush_full()?;
+        } else {
+            // Large pieces pass by the buffer.
+            self.tar.flush_buffer()?;
+            self.tar.out.write_all(data)?;
+            self.tar.flushed += data.len() as u64;
+        }
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -3,32 +3,14 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use image::{Digest, Head, Objects, Owner, Pack, Style};
 use nix_formats::store_path::StorePath;
 
+use crate::support::{object, write};
+
 const MTIME: u64 = 315_532_800;
-
-/// Whether a program is here; its absence is a failure where `WHARF_REQUIRE_PEERS` asks for all.
-fn peer(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    assert!(found || std::env::var_os("WHARF_REQUIRE_PEERS").is_none(), "needs {program}");
-    if !found {
-        println!("skipped: needs {program}");
-    }
-    found
-}
-
-fn object(digit: char, name: &str) -> StorePath {
-    StorePath::from_base_name(format!("{}-{name}", String::from(digit).repeat(32))).unwrap()
-}
-
-fn write(path: &Path, content: &[u8], mode: u32) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, content).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
 
 /// A store with names that need every form of a tar header.
 fn awkward_store(directory: &Path) -> Vec<StorePath> {
@@ -101,7 +83,7 @@ with tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMA
 
 #[test]
 fn store_layers_are_those_of_python() {
-    if !peer("python3") {
+    if !peers::available(&["python3"]) {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -120,7 +102,7 @@ fn store_layers_are_those_of_python() {
 
 #[test]
 fn copied_contents_are_those_of_gnu_tar() {
-    if !peer("tar") {
+    if !peers::available(&["tar"]) {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

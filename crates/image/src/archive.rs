@@ -1,0 +1,224 @@
+//! Writing images: as one tar that docker, podman and skopeo take, or as an OCI layout.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cache::LayerCache;
+use crate::compress::{Compression, Encoder};
+use crate::digest::Digest;
+use crate::error::{ImageError, io_error};
+use crate::image::Image;
+use crate::layout::{IMAGE_NAME, INDEX_FILE, MARK_FILE, REF_NAME, blob_name};
+use crate::media::{self, Descriptor, Index, Platform, canonical_json};
+use crate::tar::{Dialect, Entry, Kind, TarWriter};
+
+/// What an archive can be read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Both of the others at once: `docker load`, `podman load`, skopeo's `docker-archive:` and `oci-archive:`.
+    Universal,
+    /// `manifest.json` and the files that it names, as `docker save` writes.
+    Docker,
+    /// An OCI layout in a tar.
+    Oci,
+}
+
+const LAYOUT_VERSION: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Writes images as one tar, compressed as `compression` says; layers inside are not, except that an image from
+/// outside keeps its own in [`Format::Oci`]. Equal images give equal bytes.
+///
+/// # Errors
+/// A layer cannot be read or has changed, or the errors of `out`.
+pub fn write(
+    images: &[Image],
+    format: Format,
+    compression: Compression,
+    cache: &LayerCache,
+    out: impl Write,
+) -> Result<(), ImageError> {
+    let failed = || io_error("cannot write the archive");
+    let encoder = Encoder::new(out, compression).map_err(failed())?;
+    let mut archive = Archive { tar: TarWriter::new(encoder, Dialect::Pax), written: BTreeSet::new() };
+    let mut manifests = Vec::new();
+    let mut entries = Vec::new();
+    for image in images {
+        let keeps_manifest = format == Format::Oci && image.manifest_bytes.is_some();
+        let layers = archive.layers(image, keeps_manifest, cache)?;
+        let manifest =
+            if keeps_manifest { image.manifest_of(layers.clone()) } else { image.own_manifest(layers.clone()) };
+        archive.blob(image.config_bytes())?;
+        if format != Format::Docker {
+            archive.blob(&manifest)?;
+        }
+        manifests.push(index_entry(image, &manifest));
+        entries.push(DockerEntry::of(image, &layers));
+    }
+    if format != Format::Oci {
+        archive.file("manifest.json", &canonical_json(&entries))?;
+        archive.file("repositories", &canonical_json(&repositories(&entries)))?;
+    }
+    if format != Format::Docker {
+        archive.file(INDEX_FILE, &index(manifests))?;
+        archive.file(MARK_FILE, LAYOUT_VERSION)?;
+    }
+    archive.tar.finish().and_then(Encoder::finish).map_err(failed())?;
+    Ok(())
+}
+
+/// Writes images as an OCI layout into `directory`, which is made if it is not there. Blobs that it has are kept;
+/// the index is replaced last, so that an interrupted call leaves the layout as it was.
+///
+/// # Errors
+/// A layer cannot be read or has changed, or the file system refuses.
+pub fn write_layout(
+    images: &[Image],
+    compression: Compression,
+    cache: &LayerCache,
+    directory: &Path,
+) -> Result<(), ImageError> {
+    let blobs = directory.join("blobs/sha256");
+    fs::create_dir_all(&blobs).map_err(io_error(format!("cannot make {}", blobs.display())))?;
+    let mut manifests = Vec::new();
+    for image in images {
+        let layers = image.layers.iter().map(|layer| {
+            if let Some(known) = layer.known_blob(compression, cache)
+                && blobs.join(known.digest.hex()).exists()
+            {
+                return Ok(known);
+            }
+            place(&blobs, |out| layer.write_blob(compression, cache, out), |blob| blob.digest.hex())
+        });
+        let manifest = image.manifest_of(layers.collect::<Result<_, _>>()?);
+        for bytes in [image.config_bytes(), &manifest] {
+            place(&blobs, |out| put(out, bytes), |()| Digest::of(bytes).hex())?;
+        }
+        manifests.push(index_entry(image, &manifest));
+    }
+    place(directory, |out| put(out, LAYOUT_VERSION), |()| MARK_FILE.to_owned())?;
+    place(directory, |out| put(out, &index(manifests)), |()| INDEX_FILE.to_owned())
+}
+
+/// Writes a file under a temporary name, and gives it the name that follows from what was written.
+fn place<T>(
+    directory: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> Result<T, ImageError>,
+    name: impl FnOnce(&T) -> String,
+) -> Result<T, ImageError> {
+    let failed = || format!("cannot write into {}", directory.display());
+    let file = tempfile::Builder::new().permissions(readable()).tempfile_in(directory).map_err(io_error(failed()))?;
+    let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
+    let written = write(&mut out)?;
+    out.flush().map_err(io_error(failed()))?;
+    drop(out);
+    file.as_file().sync_all().map_err(io_error(failed()))?;
+    file.persist(directory.join(name(&written))).map_err(|error| io_error(failed())(error.error))?;
+    Ok(written)
+}
+
+fn readable() -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+}
+
+fn put(out: &mut impl Write, bytes: &[u8]) -> Result<(), ImageError> {
+    out.write_all(bytes).map_err(io_error("cannot write an image"))
+}
+
+/// The tar that is being written, and the blobs that it has.
+struct Archive<W> {
+    tar: TarWriter<W>,
+    written: BTreeSet<Digest>,
+}
+
+impl<W: Write> Archive<W> {
+    fn layers(&mut self, image: &Image, as_stored: bool, cache: &LayerCache) -> Result<Vec<Descriptor>, ImageError> {
+        let mut descriptors = Vec::new();
+        for layer in &image.layers {
+            let blob = if as_stored { layer.blob(Compression::None, cache)? } else { layer.tar_blob(cache)? };
+            if self.written.insert(blob.digest) {
+                let failed = || io_error("cannot write a layer into the archive");
+                let name = blob_name(&blob.digest);
+                let mut member = self.tar.member(&entry(&name, blob.size)).map_err(failed())?;
+                if as_stored {
+                    layer.write_blob(Compression::None, cache, &mut member)?;
+                } else {
+                    layer.write_tar(&mut member)?;
+                }
+                member.finish().map_err(failed())?;
+            }
+            descriptors.push(blob);
+        }
+        Ok(descriptors)
+    }
+
+    fn blob(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        let digest = Digest::of(bytes);
+        if self.written.insert(digest) { self.file(&blob_name(&digest), bytes) } else { Ok(()) }
+    }
+
+    fn file(&mut self, name: &str, bytes: &[u8]) -> Result<(), ImageError> {
+        let entry = entry(name, bytes.len() as u64);
+        self.tar.append_file(&entry, bytes).map_err(io_error(format!("cannot write {name} into the archive")))
+    }
+}
+
+fn entry(name: &str, size: u64) -> Entry<'_> {
+    let (path, kind) = (name.as_bytes(), Kind::File(size));
+    Entry { path, kind, mode: 0o444, uid: 0, gid: 0, uname: "", gname: "", mtime: 0 }
+}
+
+fn index(manifests: Vec<Descriptor>) -> Vec<u8> {
+    let media_type = Some(media::INDEX.to_owned());
+    canonical_json(&Index { schema_version: 2, media_type, manifests, annotations: BTreeMap::new() })
+}
+
+fn index_entry(image: &Image, manifest: &[u8]) -> Descriptor {
+    let mut entry = Descriptor::of(&image.manifest_media_type(), manifest);
+    let config = &image.config;
+    entry.platform = Some(Platform {
+        architecture: config.architecture.clone(),
+        os: config.os.clone(),
+        variant: config.variant.clone(),
+    });
+    entry.annotations.extend(image.reference().map(|reference| (IMAGE_NAME.to_owned(), reference)));
+    entry.annotations.extend(image.tag.clone().map(|tag| (REF_NAME.to_owned(), tag)));
+    entry
+}
+
+/// An entry of `manifest.json`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerEntry {
+    config: String,
+    repo_tags: Vec<String>,
+    layers: Vec<String>,
+    #[serde(skip)]
+    top: Option<Digest>,
+}
+
+impl DockerEntry {
+    fn of(image: &Image, layers: &[Descriptor]) -> Self {
+        Self {
+            config: blob_name(&image.id()),
+            repo_tags: image.reference().into_iter().collect(),
+            layers: layers.iter().map(|layer| blob_name(&layer.digest)).collect(),
+            top: layers.last().map(|layer| layer.digest),
+        }
+    }
+}
+
+/// What docker before 1.10 read, and some programs still look at: name → tag → the top layer.
+fn repositories(entries: &[DockerEntry]) -> BTreeMap<&str, BTreeMap<&str, String>> {
+    let mut repositories: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for entry in entries {
+        let named = entry.repo_tags.iter().filter_map(|reference| reference.rsplit_once(':'));
+        for ((name, tag), top) in named.zip(entry.top) {
+            repositories.entry(name).or_default().insert(tag, top.hex());
+        }
+    }
+    repositories
+}

@@ -1,0 +1,8 @@
+//! The builders `builtin:oci-…`, which make images as any derivation makes its output.
+
+mod assemble;
+mod base;
+mod definition;
+mod oci_image;
+
+pub use oci_image::OciImage;

@@ -1,0 +1,237 @@
+//! `builtin:oci-image`: an image from store objects, written down as `image.json`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use build::{Builtin, BuiltinContext, BuiltinError};
+use nix_formats::store_path::StorePath;
+use serde::Deserialize;
+use store::PathInfo;
+use store::progress::{Activity, Outcome, Task};
+
+use super::assemble::{Inputs, object_of};
+use super::base;
+use super::definition::{Definition, Layered, Layers, Single, container_config, date};
+use crate::cache::LayerCache;
+use crate::config::{ContainerConfig, History, ImageConfig, RootFs};
+use crate::description;
+use crate::docker::Selection;
+use crate::error::{ImageError, io_error};
+use crate::image::Image;
+use crate::layer::Layer;
+use crate::media::canonical_json;
+use crate::objects::{Objects, STORE_DIR};
+use crate::pack::{Head, Owner, Pack, ROOT_MTIME, Style};
+use crate::plan;
+
+/// The file that a derivation makes which runs commands on an image's root.
+const CUSTOMISED: &str = "layer.tar";
+/// Where archives of base images are unpacked that are compressed as a whole.
+const UNPACKED: &str = "unpacked";
+
+/// The builder `builtin:oci-image`.
+pub struct OciImage {
+    cache: LayerCache,
+}
+
+impl OciImage {
+    /// A builder that remembers digests of layers in `cache`.
+    pub fn new(cache: LayerCache) -> Self {
+        Self { cache }
+    }
+}
+
+impl Builtin for OciImage {
+    fn name(&self) -> &str {
+        "builtin:oci-image"
+    }
+
+    fn build(&self, context: &BuiltinContext<'_>) -> Result<(), BuiltinError> {
+        let attributes = context.attributes.structured.as_ref().ok_or("`builtin:oci-image` needs __structuredAttrs")?;
+        let definition = attributes.get("image").ok_or("the attribute `image` is missing")?;
+        let definition = Definition::deserialize(definition).map_err(|error| format!("image: {error}"))?;
+        let output = context.output("out")?;
+        let objects = Objects::of_store(context.store, &output.path);
+        let inputs = Inputs::new(context.store, &objects, context.input_closure);
+        let making = Making { inputs: &inputs, cache: &self.cache, output: &output.path, real: &output.real_path };
+        let task = Task::start(context.progress, Activity::Pack, &definition.name, None);
+        let image = making.image(definition, &task)?;
+        let file = output.real_path.join(description::FILE_NAME);
+        let failed = || io_error(format!("cannot write {}", file.display()));
+        fs::write(&file, image.description(&objects)?).map_err(failed())?;
+        task.finish(Outcome::Done);
+        Ok(())
+    }
+}
+
+struct Making<'a> {
+    inputs: &'a Inputs<'a>,
+    cache: &'a LayerCache,
+    output: &'a StorePath,
+    real: &'a Path,
+}
+
+impl Making<'_> {
+    fn image(&self, definition: Definition, task: &Task<'_>) -> Result<Image, ImageError> {
+        let created = date("created", &definition.created)?.to_string();
+        let mut config = container_config(definition.config.clone().unwrap_or_default())?;
+        let base = self.base(&definition)?;
+        let below: &[Layer] = base.as_ref().map_or(&[], |base| &base.layers);
+        let present: BTreeSet<_> = below.iter().flat_map(Layer::store_paths).cloned().collect();
+        let packs = match &definition.layers {
+            Layers::Single(single) => vec![self.single(single, &config, &present)?],
+            Layers::Layered(layered) => self.layered(layered, &config, &present, below.len())?,
+        };
+        let mut history = base.as_ref().map(|base| base::history(&base.config, below)).unwrap_or_default();
+        history.extend(packs.iter().map(|pack| history_of(pack, &created)));
+        let mut layers = below.to_vec();
+        layers.extend(self.inputs.pack(packs, self.cache, task)?);
+        if let Some(base) = &base {
+            config.env = base::merged_env(&base.config.config.env, &config.env);
+        }
+        let config = ImageConfig {
+            created: Some(created),
+            author: None,
+            architecture: definition.architecture,
+            variant: definition.variant,
+            os: "linux".to_owned(),
+            config,
+            rootfs: RootFs {
+                kind: "layers".to_owned(),
+                diff_ids: layers.iter().map(|layer| *layer.diff_id()).collect(),
+            },
+            history,
+        };
+        Ok(Image {
+            // Repositories have no capitals, derivations may.
+            name: Some(definition.name.to_lowercase()),
+            tag: Some(definition.tag.unwrap_or_else(|| self.output.hash_part().to_owned())),
+            config_bytes: canonical_json(&config),
+            config,
+            layers,
+            annotations: definition.annotations,
+            archive_compression: definition.compressor.into(),
+            manifest_bytes: None,
+        })
+    }
+
+    fn base(&self, definition: &Definition) -> Result<Option<Image>, ImageError> {
+        let kept = self.real.join(UNPACKED);
+        fs::create_dir_all(&kept).map_err(io_error(format!("cannot make {}", kept.display())))?;
+        let image = definition.from_image.as_ref().map(|path| {
+            let wanted =
+                Selection { name: definition.from_image_name.as_deref(), tag: definition.from_image_tag.as_deref() };
+            let kept_path = Path::new(STORE_DIR).join(self.output.base_name()).join(UNPACKED);
+            base::open(self.inputs.objects, path, wanted, &kept, &kept_path)
+        });
+        let image = image.transpose()?;
+        base::remove_if_empty(&kept)?;
+        Ok(image)
+    }
+
+    fn single(
+        &self,
+        single: &Single,
+        config: &ContainerConfig,
+        present: &BTreeSet<StorePath>,
+    ) -> Result<Pack, ImageError> {
+        let (head, mut roots) = match &single.customised {
+            Some(customised) => self.customised(customised)?,
+            None if single.contents.is_empty() => (Head::None, BTreeSet::new()),
+            None => {
+                let (contents, keep_dirlinks) = (single.contents.clone(), single.keep_contents_dirlinks);
+                (Head::Copy { contents, keep_dirlinks }, self.inputs.references(&single.contents)?)
+            }
+        };
+        roots.extend(self.inputs.named_in(&json(config)));
+        let closure = self.inputs.closure(&roots)?.into_iter().map(|info| info.path);
+        Ok(Pack {
+            head,
+            head_owner: Owner { uid: single.uid, gid: single.gid, ..Owner::ROOT },
+            objects: closure.filter(|path| !present.contains(path)).collect(),
+            owner: Owner::ROOT,
+            mtime: ROOT_MTIME,
+            style: Style::Tar,
+        })
+    }
+
+    fn layered(
+        &self,
+        layered: &Layered,
+        config: &ContainerConfig,
+        present: &BTreeSet<StorePath>,
+        below: usize,
+    ) -> Result<Vec<Pack>, ImageError> {
+        let (head, mut roots) = match &layered.customised {
+            Some(customised) => self.customised(customised)?,
+            None => {
+                let targets = self.inputs.link_targets(&layered.contents)?;
+                (Head::Links { contents: layered.contents.clone() }, targets)
+            }
+        };
+        roots.extend(self.inputs.named_in(&json(config)));
+        let closure = if layered.include_store_paths { self.inputs.closure(&roots)? } else { Vec::new() };
+        let closure = closure.into_iter().filter(|info| !present.contains(&info.path));
+        let closure: Vec<_> = closure.map(plan_object).collect();
+        let groups = plan::layers(&closure, layers_left(layered.max_layers, below)?);
+        let owner =
+            Owner { uid: layered.uid, gid: layered.gid, uname: layered.uname.clone(), gname: layered.gname.clone() };
+        let mtime = date("mtime", &layered.mtime)?.as_second();
+        let mtime = u64::try_from(mtime).map_err(|_| ImageError::Definition("mtime: it is before 1970".to_owned()))?;
+        let store_layer = |objects| Pack {
+            head: Head::None,
+            head_owner: owner.clone(),
+            objects,
+            owner: owner.clone(),
+            mtime,
+            style: Style::Stream,
+        };
+        let customisation = Pack {
+            head,
+            head_owner: Owner::ROOT,
+            objects: Vec::new(),
+            owner: Owner::ROOT,
+            mtime: ROOT_MTIME,
+            style: Style::Tar,
+        };
+        Ok(groups.into_iter().map(store_layer).chain([customisation]).collect())
+    }
+
+    /// The layer that a derivation has made, and what it refers to.
+    fn customised(&self, output: &Path) -> Result<(Head, BTreeSet<StorePath>), ImageError> {
+        let mut references = self.inputs.references(&[output.to_owned()])?;
+        references.remove(&object_of(output)?);
+        Ok((Head::Tar { file: output.join(CUSTOMISED) }, references))
+    }
+}
+
+/// How many layers store objects may take: one is for the image's root.
+fn layers_left(max_layers: usize, below: usize) -> Result<usize, ImageError> {
+    if !(2..=plan::MOST_LAYERS).contains(&max_layers) {
+        let most = plan::MOST_LAYERS;
+        return Err(ImageError::Definition(format!("maxLayers: it must be from 2 to {most}, and is {max_layers}")));
+    }
+    max_layers.checked_sub(below + 1).filter(|left| *left > 0).ok_or_else(|| {
+        ImageError::Definition(format!(
+            "maxLayers: it is {max_layers}, but the base image has {below} layers, and two more are needed"
+        ))
+    })
+}
+
+fn plan_object(info: PathInfo) -> plan::Object {
+    plan::Object { path: info.path, nar_size: info.nar_size, references: info.references }
+}
+
+fn json(config: &ContainerConfig) -> String {
+    String::from_utf8_lossy(&canonical_json(config)).into_owned()
+}
+
+/// The layer's entry in the image's history, in the words of nixpkgs' script.
+fn history_of(pack: &Pack, created: &str) -> History {
+    let mut paths: Vec<PathBuf> = pack.objects.iter().map(|object| object.to_absolute().into()).collect();
+    paths.extend(pack.head.paths().to_vec());
+    let list: Vec<_> = paths.iter().map(|path| format!("'{}'", path.display())).collect();
+    let comment = format!("store paths: [{}]", list.join(", "));
+    History { created: Some(created.to_owned()), comment: Some(comment), ..History::default() }
+}

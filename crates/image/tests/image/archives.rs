@@ -1,0 +1,179 @@
+//! Archives: what docker, podman, skopeo and umoci make of them, and what is refused from outside.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use image::archive::{self, Format};
+use image::{Compression, Image, Selection};
+use peers::{Docker, Podman};
+use serde_json::{Value, json};
+
+use crate::support::{Workshop, definition, layered, single};
+
+const MOTD: &str = "hello from the root\n";
+
+/// An image that runs, in its two forms.
+fn images(workshop: &Workshop) -> Option<[Image; 2]> {
+    let busybox = workshop.busybox()?;
+    let environment = workshop.environment(&busybox);
+    let config = json!({ "config": {
+        "Cmd": ["/bin/cat", "/etc/motd"], "Env": ["GREETING=hello"], "ExposedPorts": { "80/tcp": {} }, "Volumes": { "/data": {} }
+    } });
+    let image = |digit, layers| workshop.build(digit, definition(layers, config.clone()));
+    Some([image('1', single(&[&environment])), image('2', layered(&[&environment], 100))])
+}
+
+fn write(workshop: &Workshop, image: &Image, format: Format, compression: Compression) -> PathBuf {
+    let path = workshop.path(&format!("{format:?}-{compression:?}.tar"));
+    let out = File::create(&path).unwrap();
+    archive::write(std::slice::from_ref(image), format, compression, &workshop.cache(), out).unwrap();
+    path
+}
+
+fn inspect(transport: &str, path: &Path) -> Value {
+    let out = peers::run("skopeo", ["inspect", "--config", &format!("{transport}:{}", path.display())]);
+    serde_json::from_str(&out).unwrap()
+}
+
+#[test]
+fn one_archive_is_a_docker_archive_and_an_oci_archive() {
+    let workshop = Workshop::new();
+    let Some(images) = images(&workshop) else { return };
+    if !peers::available(&["skopeo"]) {
+        return;
+    }
+    for image in &images {
+        for (transport, compression) in [
+            ("docker-archive", Compression::None),
+            // Debian 12's skopeo reads no docker archive that is compressed by gzip, its own neither.
+            ("docker-archive", Compression::Zstd),
+            ("oci-archive", Compression::None),
+            ("oci-archive", Compression::Gzip),
+        ] {
+            let path = write(&workshop, image, Format::Universal, compression);
+            let config = inspect(transport, &path);
+            assert_eq!(config["rootfs"]["diff_ids"], json!(image.config.rootfs.diff_ids), "{transport}");
+            let copy = workshop.path(&format!("{transport}-{compression:?}-{}", image.layers.len()));
+            let (from, to) = (format!("{transport}:{}", path.display()), format!("oci:{}:1", copy.display()));
+            peers::run("skopeo", ["copy", "--insecure-policy", "--quiet", &from, &to]);
+            let copied = Image::open_path(&copy, workshop.directory.path(), Selection::default()).unwrap();
+            assert_eq!(copied.config.rootfs, image.config.rootfs);
+            copied.verify().unwrap();
+        }
+    }
+}
+
+#[test]
+fn docker_loads_and_runs() {
+    let workshop = Workshop::new();
+    let Some(docker) = Docker::start() else { return };
+    let Some(images) = images(&workshop) else { return };
+    for image in &images {
+        for format in [Format::Universal, Format::Docker] {
+            let path = write(&workshop, image, format, Compression::Gzip);
+            let printed = docker.run(["load", "--quiet", "--input", path.to_str().unwrap()]);
+            assert_eq!(printed.trim(), "Loaded image: wharf-test:1");
+            assert_eq!(docker.run(["inspect", "--format", "{{.Id}}", "wharf-test:1"]).trim(), image.id().to_string());
+            assert_eq!(docker.run(["run", "--rm", "--network=none", "wharf-test:1"]), MOTD);
+            docker.run(["rmi", "wharf-test:1"]);
+        }
+    }
+}
+
+#[test]
+fn podman_loads_and_runs() {
+    let workshop = Workshop::new();
+    let Some(podman) = Podman::new() else { return };
+    let Some(images) = images(&workshop) else { return };
+    for image in &images {
+        for format in [Format::Universal, Format::Docker, Format::Oci] {
+            let path = write(&workshop, image, format, Compression::None);
+            podman.run(["load", "--quiet", "--input", path.to_str().unwrap()]);
+            assert_eq!(
+                podman.run_container("localhost/wharf-test:1", ["/bin/sh", "-c", "cat /etc/motd"]),
+                MOTD,
+                "{format:?}"
+            );
+            podman.run(["rmi", "--force", "localhost/wharf-test:1"]);
+        }
+    }
+}
+
+#[test]
+fn umoci_unpacks_a_layout_and_runc_runs_it() {
+    let workshop = Workshop::new();
+    let Some(images) = images(&workshop) else { return };
+    if !peers::available(&["umoci", "runc"]) || !peers::is_root() {
+        return;
+    }
+    for (number, image) in images.iter().enumerate() {
+        // umoci of Debian 12 does not read zstd.
+        for compression in [Compression::None, Compression::Gzip] {
+            let layout = workshop.path(&format!("layout-{number}-{compression:?}"));
+            archive::write_layout(std::slice::from_ref(image), compression, &workshop.cache(), &layout).unwrap();
+            let bundle = workshop.path(&format!("bundle-{number}-{compression:?}"));
+            peers::run("umoci", ["unpack", "--image", &format!("{}:1", layout.display()), bundle.to_str().unwrap()]);
+            let config = bundle.join("config.json");
+            let mut spec: Value = serde_json::from_slice(&fs::read(&config).unwrap()).unwrap();
+            spec["process"]["terminal"] = json!(false);
+            spec["process"]["rlimits"] = json!([]);
+            fs::write(&config, spec.to_string()).unwrap();
+            let root = workshop.path("runc");
+            let id = format!("wharf-image-test-{}-{number}", std::process::id());
+            let printed = peers::run(
+                "runc",
+                ["--root", root.to_str().unwrap(), "run", "--bundle", bundle.to_str().unwrap(), &id],
+            );
+            assert_eq!(printed, MOTD);
+        }
+    }
+}
+
+#[test]
+fn own_archives_and_layouts_read_back() {
+    let workshop = Workshop::new();
+    let Some(images) = images(&workshop) else { return };
+    let check = |path: &Path, image: &Image| {
+        let read = Image::open_path(path, workshop.directory.path(), Selection::default()).unwrap();
+        assert_eq!((read.id(), read.reference()), (image.id(), image.reference()));
+        read.verify().unwrap();
+    };
+    for image in &images {
+        for format in [Format::Universal, Format::Docker, Format::Oci] {
+            for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+                check(&write(&workshop, image, format, compression), image);
+            }
+        }
+        let layout = workshop.path(&format!("own-{}", image.layers.len()));
+        archive::write_layout(std::slice::from_ref(image), Compression::Zstd, &workshop.cache(), &layout).unwrap();
+        check(&layout, image);
+    }
+}
+
+#[test]
+fn damaged_archives_are_refused() {
+    let workshop = Workshop::new();
+    let Some([image, _]) = images(&workshop) else { return };
+    let path = write(&workshop, &image, Format::Universal, Compression::None);
+    let whole = fs::read(&path).unwrap();
+    let refused = |bytes: &[u8]| {
+        let path = workshop.path("damaged.tar");
+        fs::write(&path, bytes).unwrap();
+        let opened = Image::open_path(&path, workshop.directory.path(), Selection::default());
+        opened.and_then(|image| image.verify()).unwrap_err().to_string()
+    };
+    let cut = refused(&whole[..whole.len() / 2]);
+    assert!(cut.contains("is cut off"), "{cut}");
+    let mut changed = whole.clone();
+    let motd = changed.windows(MOTD.len()).position(|bytes| bytes == MOTD.as_bytes()).unwrap();
+    changed[motd] = b'H';
+    let changed = refused(&changed);
+    assert!(changed.contains("has changed"), "{changed}");
+    let other = refused(b"just a text");
+    assert!(other.contains("is not a usable image"), "{other}");
+    // A few kilobytes of zstd that unpack to half a gigabyte.
+    let mut encoder = image::Encoder::new(Vec::new(), Compression::Zstd).unwrap();
+    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), 512 << 20), &mut encoder).unwrap();
+    let bomb = refused(&encoder.finish().unwrap());
+    assert!(bomb.contains("more than a thousand times"), "{bomb}");
+}

@@ -1,0 +1,158 @@
+//! `builtin:oci-image`: definitions to images.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use image::{Compression, Image};
+use serde_json::json;
+
+use crate::support::{Workshop, definition, layered, members, object, single, write};
+
+/// A library, a program that uses it, and an environment of links.
+fn closure(workshop: &Workshop) -> [nix_formats::store_path::StorePath; 3] {
+    let (library, program, environment) = (object('d', "library"), object('f', "program"), object('g', "environment"));
+    workshop.add(&library, &[], |tree| write(&tree.join("lib/code"), b"code", 0o444));
+    workshop.add(&program, &[&library, &program], |tree| {
+        write(&tree.join("bin/run"), library.to_absolute().as_bytes(), 0o555);
+        write(&tree.join("share/doc/read"), b"me", 0o444);
+    });
+    workshop.add(&environment, &[&program], |tree| {
+        fs::create_dir(tree).unwrap();
+        symlink(format!("{}/bin", program.to_absolute()), tree.join("bin")).unwrap();
+        symlink(format!("{}/share/doc/read", program.to_absolute()), tree.join("read")).unwrap();
+    });
+    [library, program, environment]
+}
+
+fn tar(image: &Image, layer: usize) -> Vec<u8> {
+    image.layers[layer].write_tar(Vec::new()).unwrap()
+}
+
+fn names(image: &Image, layer: usize) -> Vec<String> {
+    members(&tar(image, layer)).into_iter().map(|(name, _)| name).collect()
+}
+
+#[test]
+fn a_single_layer_has_copies_and_the_closure() {
+    let workshop = Workshop::new();
+    let [library, program, environment] = closure(&workshop);
+    let image = workshop.build('1', definition(single(&[&environment]), json!({})));
+    assert_eq!(image.layers.len(), 1);
+    let names = names(&image, 0);
+    let store = |path: &nix_formats::store_path::StorePath| format!("./nix/store/{}/", path.base_name());
+    for wanted in ["./", "./bin/", "./bin/run", "./read", "./nix/", "./nix/store/", &store(&library), &store(&program)]
+    {
+        assert!(names.iter().any(|name| name == wanted), "{wanted} is not in {names:?}");
+    }
+    assert!(!names.contains(&store(&environment)), "the environment itself is not needed");
+    assert_eq!(image.layers[0].store_paths(), [library, program]);
+    let rest = members(&image.layers[0].write_rest(Vec::new()).unwrap());
+    assert!(rest.iter().all(|(name, _)| !name.starts_with("./nix")), "{rest:?}");
+}
+
+#[test]
+fn layers_hold_each_object_once_and_links_at_the_root() {
+    let workshop = Workshop::new();
+    let [library, program, environment] = closure(&workshop);
+    let image = workshop.build('1', definition(layered(&[&program, &environment], 100), json!({})));
+    let paths: Vec<_> = image.layers.iter().map(|layer| layer.store_paths().to_vec()).collect();
+    assert_eq!(paths, [vec![library], vec![program.clone()], vec![]]);
+    let root = members(&tar(&image, 2));
+    let run = format!("{}/bin/run", program.to_absolute());
+    assert!(root.contains(&("./bin/run".to_owned(), Some(run))), "{root:?}");
+}
+
+#[test]
+fn what_the_config_names_is_in_the_image() {
+    let workshop = Workshop::new();
+    let [_, program, _] = closure(&workshop);
+    let command = format!("{}/bin/run", program.to_absolute());
+    let image = workshop.build('1', definition(layered(&[], 2), json!({ "config": { "cmd": [command] } })));
+    assert_eq!(image.config.config.cmd, Some(vec![command]));
+    assert_eq!(image.layers[0].store_paths().len(), 2);
+}
+
+#[test]
+fn a_base_gives_layers_and_environment() {
+    let workshop = Workshop::new();
+    let [library, program, environment] = closure(&workshop);
+    let base = definition(layered(&[&program], 100), json!({ "config": { "Env": ["A=1", "B=2"], "Cmd": ["/base"] } }));
+    let base = workshop.build('1', base);
+    let changes = json!({
+        "fromImage": object('1', "image").to_absolute(), "config": { "Env": ["A=3"] }, "tag": null, "name": "Team/App"
+    });
+    let image = workshop.build('2', definition(layered(&[&environment], 100), changes));
+    assert_eq!(image.layers.len(), base.layers.len() + 1, "the objects are in the base");
+    assert_eq!(image.config.config.env, ["A=3", "B=2"]);
+    assert_eq!(image.config.config.cmd, None);
+    assert_eq!(image.reference().unwrap(), format!("team/app:{}", "2".repeat(32)));
+    assert_eq!(image.config.history.len(), image.layers.len());
+    assert!(image.layers.iter().flat_map(|layer| layer.store_paths()).eq([&library, &program]));
+    image.verify().unwrap();
+}
+
+#[test]
+fn archives_are_bases_too() {
+    let workshop = Workshop::new();
+    let [_, program, _] = closure(&workshop);
+    let base = workshop.build('1', definition(layered(&[&program], 100), json!({})));
+    for (digit, compression) in [('3', Compression::None), ('4', Compression::Gzip), ('5', Compression::Zstd)] {
+        let archive = object(digit, "archive");
+        workshop.add(&archive, &[], |file| {
+            let out = fs::File::create(file).unwrap();
+            let format = image::archive::Format::Docker;
+            image::archive::write(std::slice::from_ref(&base), format, compression, &workshop.cache(), out).unwrap();
+        });
+        let changes = json!({ "fromImage": archive.to_absolute(), "fromImageName": "wharf-test" });
+        let image = workshop.build(['6', '7', '8'][digit as usize - '3' as usize], definition(single(&[]), changes));
+        assert_eq!(image.layers.len(), base.layers.len() + 1);
+        image.verify().unwrap();
+        let wrong = json!({ "fromImage": archive.to_absolute(), "fromImageTag": "2" });
+        let error = workshop.try_build('9', definition(single(&[]), wrong)).unwrap_err().to_string();
+        assert!(error.contains("it has no image `*:2`; it has: wharf-test:1"), "{error}");
+    }
+}
+
+#[test]
+fn a_second_build_reads_no_object() {
+    let workshop = Workshop::new();
+    let [library, program, _] = closure(&workshop);
+    let first = workshop.build('1', definition(layered(&[&program], 100), json!({})));
+    fs::rename(workshop.path("store/nix/store").join(library.base_name()), workshop.path("away")).unwrap();
+    let second = workshop.build('2', definition(layered(&[&program], 100), json!({})));
+    assert_eq!(first.config.rootfs, second.config.rootfs);
+    let error = second.verify().unwrap_err().to_string();
+    assert!(error.contains(&library.to_absolute()), "{error}");
+}
+
+#[test]
+fn a_changed_object_is_noticed() {
+    let workshop = Workshop::new();
+    let [library, program, _] = closure(&workshop);
+    let image = workshop.build('1', definition(layered(&[&program], 100), json!({})));
+    let file = workshop.path("store/nix/store").join(library.base_name()).join("lib/code");
+    fs::remove_file(&file).unwrap();
+    write(&file, b"evil", 0o444);
+    let error = image.verify().unwrap_err().to_string();
+    assert!(error.contains("has changed since the image was built"), "{error}");
+}
+
+#[test]
+fn mistakes_are_named() {
+    let workshop = Workshop::new();
+    let file = object('h', "file");
+    workshop.add(&file, &[], |path| fs::write(path, b"not a directory").unwrap());
+    let cases = [
+        (single(&[&file]), json!({}), "file is not a directory"),
+        (layered(&[], 1), json!({}), "maxLayers: it must be from 2 to 127"),
+        (single(&[]), json!({ "created": "yesterday" }), "created: `yesterday` is neither `now` nor a date"),
+        (single(&[]), json!({ "config": { "Comand": [] } }), "config.Comand: there is no such member"),
+        (single(&[]), json!({ "config": { "Cmd": "run" } }), "config: invalid type: string \"run\""),
+        (single(&[]), json!({ "fromImage": file.to_absolute() }), "file is not a usable image"),
+        (single(&[]), json!({ "typo": 1 }), "unknown field `typo`"),
+    ];
+    for (layers, changes, wanted) in cases {
+        let error = workshop.try_build('1', definition(layers, changes)).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+}

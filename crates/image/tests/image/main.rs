@@ -1,0 +1,6 @@
+//! The crate as its users see it, against the programs that images are made for.
+
+mod archives;
+mod build;
+mod layers;
+mod support;
