@@ -3,6 +3,8 @@
 //! The house rules are this crate's tests. Nothing here is part of the product.
 
 mod bench;
+mod instantiate;
+mod lang_suite;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -19,10 +21,20 @@ enum Command {
     /// Measure Wharf against its peers, side by side in one run.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Run Nix's own language tests from a checkout of Nix.
+    LangSuite(lang_suite::LangSuite),
+    /// Evaluate with the arguments of `nix-instantiate`, without a store.
+    Instantiate {
+        /// The arguments of `nix-instantiate`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Bench(bench) => bench::run(bench),
+        Command::LangSuite(suite) => lang_suite::run(&suite),
+        Command::Instantiate { arguments } => std::process::exit(instantiate::run(&arguments)?),
     }
 }

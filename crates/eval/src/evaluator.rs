@@ -12,10 +12,11 @@ use crate::builtins;
 use crate::compile::{Surroundings, compile};
 use crate::error::{Error, ErrorKind, Result, SourceRef};
 use crate::heap::{Attrs, Env, Str, Value};
-use crate::host::Host;
+use crate::host::{Host, Level};
 use crate::interp::{Interp, paths, stack};
 use crate::ir::Expr;
 use crate::position::{Origin, Source};
+use crate::report::{ReportOptions, report_warning};
 use crate::settings::Settings;
 use crate::stats::{Statistics, Totals};
 use crate::symbol::Symbol;
@@ -141,9 +142,19 @@ impl Interp {
         self.eval(expr, env)
     }
 
+    /// Checks that a text parses and that all its variables are defined.
+    pub fn check(&self, origin: Origin, text: Vec<u8>, base_dir: &Path) -> Result<()> {
+        self.compile(origin, text, base_dir, &[]).map(|_| ())
+    }
+
     fn compile(&self, origin: Origin, text: Vec<u8>, base_dir: &Path, names: &[Symbol]) -> Result<&'static Expr> {
         let source = Source::register(origin, text);
-        let parse = syntax::parse(&source.text, Options { pipe_operators: self.settings().pipe_operators });
+        let Settings { pipe_operators, lints, .. } = *self.settings();
+        let parse = syntax::parse(&source.text, Options { pipe_operators, lints });
+        for warning in &parse.warnings {
+            let report = report_warning(warning, source, ReportOptions::default());
+            self.host().show(Level::Warning, &report);
+        }
         if let Some(first) = parse.errors.first() {
             let message = first.message.clone();
             source.set_places(vec![first.span]);

@@ -24,6 +24,7 @@ mod position;
 pub mod print;
 pub mod read_only;
 pub mod regex;
+pub mod report;
 mod settings;
 mod stats;
 mod symbol;

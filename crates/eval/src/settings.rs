@@ -19,6 +19,8 @@ pub struct Settings {
     pub max_call_depth: u32,
     /// Whether `|>` and `<|` are operators.
     pub pipe_operators: bool,
+    /// What to say of constructs that are better written otherwise.
+    pub lints: syntax::Lints,
     /// Whether `builtins.traceVerbose` shows its message.
     pub trace_verbose: bool,
     /// Whether flakes and `fetchTree` are there.
@@ -48,6 +50,7 @@ impl Default for Settings {
             home: None,
             max_call_depth: 10_000,
             pipe_operators: false,
+            lints: syntax::Lints::default(),
             trace_verbose: false,
             flakes: true,
             toml_timestamps: false,

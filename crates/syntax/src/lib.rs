@@ -29,6 +29,31 @@ pub const MAX_DEPTH: u32 = 10_000;
 pub struct Options {
     /// Whether `|>` and `<|` are operators (Nix's experimental feature `pipe-operators`).
     pub pipe_operators: bool,
+    /// What to say of constructs that are better written otherwise.
+    pub lints: Lints,
+}
+
+/// What to say of constructs that are better written otherwise; nothing, unless asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lints {
+    /// `http://example.org` without quotes.
+    pub url_literals: Lint,
+    /// `a/b` for `./a/b`.
+    pub short_path_literals: Lint,
+    /// `/a` and `~/a`.
+    pub absolute_path_literals: Lint,
+}
+
+/// What to do where a lint finds something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lint {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// A warning.
+    Warn,
+    /// An error.
+    Fatal,
 }
 
 /// What came of a text.
@@ -40,6 +65,8 @@ pub struct Parse {
     pub root: NodeId,
     /// The errors in the order of the text; empty when the tree is whole.
     pub errors: Vec<SyntaxError>,
+    /// What the lints found, where that is no error.
+    pub warnings: Vec<SyntaxError>,
 }
 
 /// Reads a Nix expression. It takes time linear in the text, and any thread's stack is enough.

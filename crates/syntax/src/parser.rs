@@ -18,7 +18,7 @@ use crate::ast::{Ast, Name, Node, NodeId, Run, SetId, Span, Text};
 use crate::error::SyntaxError;
 use crate::lexer::Lexer;
 use crate::token::{Kind, Token};
-use crate::{MAX_DEPTH, Options, Parse};
+use crate::{Lint, MAX_DEPTH, Options, Parse};
 
 /// How many errors are worth showing.
 const MAX_ERRORS: usize = 20;
@@ -52,6 +52,7 @@ struct Parser<'s> {
     operators: operators::Stack,
     depth: u32,
     errors: Vec<SyntaxError>,
+    warnings: Vec<SyntaxError>,
     /// Whether to give up at once: the rest of the text could only give misleading errors.
     fatal: bool,
 }
@@ -61,11 +62,11 @@ pub(crate) fn parse(source: &[u8], options: Options) -> Parse {
     if source.len() >= u32::MAX as usize {
         let error = SyntaxError::new("the text is larger than 4 GiB", Span::default());
         let ast = Ast { nodes: vec![Node::Error], spans: vec![Span::default()], ..Ast::default() };
-        return Parse { ast, root: NodeId(0), errors: vec![error] };
+        return Parse { ast, root: NodeId(0), errors: vec![error], warnings: Vec::new() };
     }
     let mut parser = Parser::new(source, options);
     let root = parser.whole();
-    Parse { ast: parser.ast, root, errors: parser.errors }
+    Parse { ast: parser.ast, root, errors: parser.errors, warnings: parser.warnings }
 }
 
 impl<'s> Parser<'s> {
@@ -87,6 +88,7 @@ impl<'s> Parser<'s> {
             operators: operators::Stack::default(),
             depth: 0,
             errors: Vec::new(),
+            warnings: Vec::new(),
             fatal: false,
         }
     }
@@ -199,6 +201,17 @@ impl<'s> Parser<'s> {
             self.fatal = true;
         }
         Stop
+    }
+
+    /// Records what a lint found.
+    fn lint(&mut self, lint: Lint, error: SyntaxError) {
+        match lint {
+            Lint::Ignore => {}
+            Lint::Warn => self.warnings.push(error),
+            Lint::Fatal => {
+                self.fail(error);
+            }
+        }
     }
 
     fn unexpected(&mut self, words: &str) -> Stop {

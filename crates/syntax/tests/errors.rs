@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use syntax::{LineIndex, MAX_DEPTH, Node, Options, Parse, parse};
+use syntax::{LineIndex, Lint, Lints, MAX_DEPTH, Node, Options, Parse, parse};
 
 fn read(source: &[u8]) -> Parse {
     parse(source, Options::default())
@@ -81,10 +81,21 @@ fn names_both_places_of_a_duplicate() {
 
 #[test]
 fn pipes_need_their_flag() {
-    let options = Options { pipe_operators: true };
+    let options = Options { pipe_operators: true, ..Options::default() };
     assert!(parse(b"1 |> (x: x) |> (y: y)", options).errors.is_empty());
     assert!(parse(b"(x: x) <| (y: y) <| 1", options).errors.is_empty());
     assert_eq!(parse(b"a <| b |> c", options).errors[0].message, "'<|' and '|>' cannot be mixed");
+}
+
+#[test]
+fn lints_warn_or_fail_as_asked() {
+    let source = b"[ http://a.org a/b ./a/b ../a /a ~/a ]";
+    let lints = |lint| Lints { url_literals: lint, short_path_literals: lint, absolute_path_literals: lint };
+    let run = |lint| {
+        let parse = parse(source, Options { lints: lints(lint), ..Options::default() });
+        (parse.errors.len(), parse.warnings.len())
+    };
+    assert_eq!([run(Lint::Ignore), run(Lint::Warn), run(Lint::Fatal)], [(0, 0), (0, 4), (4, 0)]);
 }
 
 #[test]

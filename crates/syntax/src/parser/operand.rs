@@ -70,7 +70,7 @@ impl Parser<'_> {
             Kind::IndentedQuote => return self.indented_string(),
             Kind::Path | Kind::HomePath => return self.path(),
             Kind::SearchPath => Node::SearchPath(self.source_text(Span::new(span.start + 1, span.end - 1))),
-            Kind::Uri => Node::Str(self.source_text(span)),
+            Kind::Uri => self.uri(),
             Kind::LeftParen => return self.parenthesized(),
             Kind::LeftBracket => return self.list(),
             Kind::LeftBrace => return self.set(false, span, Node::Attrs),
@@ -101,6 +101,14 @@ impl Parser<'_> {
     fn token_text(&self) -> &str {
         let span = self.token.span;
         std::str::from_utf8(&self.source[span.start as usize..span.end as usize]).unwrap_or_default()
+    }
+
+    fn uri(&mut self) -> Node {
+        let span = self.token.span;
+        let error = SyntaxError::new("a URL without quotes is easily mistaken for something else", span)
+            .help(format!("write \"{}\"", self.token_text()));
+        self.lint(self.options.lints.url_literals, error);
+        Node::Str(self.source_text(span))
     }
 
     fn integer(&mut self) -> Parsed<Node> {

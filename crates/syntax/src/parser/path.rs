@@ -17,6 +17,7 @@ impl Parser<'_> {
             b'~' => PathBase::Home,
             _ => PathBase::File,
         };
+        self.lint_path(base, start);
         let text = self.source_text(start);
         let head = self.piece(Node::Path(base, text), start);
         let mut parts: SmallVec<[Part; 4]> = SmallVec::new();
@@ -51,6 +52,20 @@ impl Parser<'_> {
         }
         let run = self.parts(&parts);
         Ok(self.piece(Node::PathInterpolation(head.id, run), Span::new(start.start, at as u32)))
+    }
+
+    fn lint_path(&mut self, base: PathBase, span: Span) {
+        let text = String::from_utf8_lossy(self.bytes(span)).into_owned();
+        let lints = self.options.lints;
+        if base != PathBase::File {
+            let error = SyntaxError::new(format!("the path '{text}' is not the same on other machines"), span)
+                .help("a string, a relative path or an argument would be");
+            self.lint(lints.absolute_path_literals, error);
+        } else if !text.starts_with('.') {
+            let error = SyntaxError::new(format!("the relative path '{text}' does not look like one"), span)
+                .help(format!("write ./{text}"));
+            self.lint(lints.short_path_literals, error);
+        }
     }
 
     /// The end of the literal bytes of a path at `at`, if there are any.
