@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use syntax::Options;
 
-use crate::builtins;
+use crate::builtins::{self, Derivations};
 use crate::compile::{Surroundings, compile};
 use crate::error::{Error, ErrorKind, Result, SourceRef};
 use crate::heap::{Attrs, Env, Str, Value};
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) copies: Mutex<FxHashMap<&'static [u8], &'static Str>>,
     /// Where the copies come from.
     pub(crate) sources: Mutex<FxHashMap<StorePath, PathBuf>>,
+    /// The derivations that were made.
+    pub(crate) derivations: Derivations,
     globals: OnceLock<Globals>,
 }
 
@@ -57,6 +59,7 @@ impl Evaluator {
             files: Mutex::default(),
             copies: Mutex::default(),
             sources: Mutex::default(),
+            derivations: Derivations::default(),
             globals: OnceLock::new(),
         };
         let (names, builtins) = builtins::globals(&shared.settings);

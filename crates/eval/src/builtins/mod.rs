@@ -1,11 +1,18 @@
 //! The builtin functions and constants: a file for each domain, each with one table.
 
+mod attrs;
+mod context;
 mod control;
 mod conversion;
+mod derivation;
+mod fetch;
+mod files;
 mod hashing;
 mod import;
+mod lists;
 mod math;
 mod patterns;
+mod strings;
 mod types;
 
 use rustc_hash::FxHashMap;
@@ -16,6 +23,7 @@ use crate::heap::{Attrs, AttrsBuilder, Deferred, List, Thunk, Value};
 use crate::settings::Settings;
 use crate::symbol::Symbol;
 
+pub(crate) use derivation::Derivations;
 pub(crate) use import::{embedded_file, embedded_path, import_resolved};
 
 /// The code of a builtin. The arguments are as many as its arity; those of its strict mask are evaluated.
@@ -53,8 +61,22 @@ impl Builtin {
 }
 
 /// All tables.
-pub const TABLES: &[&[Builtin]] =
-    &[control::TABLE, conversion::TABLE, hashing::TABLE, import::TABLE, math::TABLE, patterns::TABLE, types::TABLE];
+pub const TABLES: &[&[Builtin]] = &[
+    attrs::TABLE,
+    context::TABLE,
+    control::TABLE,
+    conversion::TABLE,
+    derivation::TABLE,
+    fetch::TABLE,
+    files::TABLE,
+    hashing::TABLE,
+    import::TABLE,
+    lists::TABLE,
+    math::TABLE,
+    patterns::TABLE,
+    strings::TABLE,
+    types::TABLE,
+];
 
 /// The version of Nix whose language this is.
 pub const NIX_VERSION: &str = "2.34.0";
@@ -90,6 +112,7 @@ fn constants(settings: &Settings) -> Vec<(&'static str, Value, bool)> {
         ("true", Value::TRUE, true),
         ("false", Value::FALSE, true),
         ("null", Value::NULL, true),
+        ("derivation", derivation::wrapper(), true),
         ("nixVersion", Value::string(NIX_VERSION), false),
         ("langVersion", Value::int(LANGUAGE_VERSION), false),
         ("storeDir", Value::string(nix_formats::STORE_DIR), false),

@@ -30,6 +30,7 @@ use crate::symbol::Symbol;
 
 pub use coerce::Coercion;
 pub use store_paths::ContextElement;
+pub(crate) use store_paths::{parse_store_path, store_path_string};
 
 /// A thread's evaluator. [`crate::Evaluator::run`] makes one; builtins are given it.
 pub struct Interp {

@@ -39,6 +39,15 @@ pub fn base_name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
+/// What is before the last slash: `/` for a path right below the root, `.` if there is no slash.
+pub fn dir_name(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        None => b".",
+        Some(0) => b"/",
+        Some(slash) => &path[..slash],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +65,7 @@ mod tests {
             assert_eq!(canonical(path.as_bytes()), expected.as_bytes(), "{path}");
         }
         assert_eq!(base_name(b"/a/b/"), b"b");
+        assert_eq!(dir_name(b"/a"), b"/");
+        assert_eq!(dir_name(b"a"), b".");
     }
 }

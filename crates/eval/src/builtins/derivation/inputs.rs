@@ -1,0 +1,112 @@
+//! What derivations refer to, and what is known of those already made.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use nix_formats::derivation::{Derivation, HashModulo};
+use nix_formats::store_path::StorePath;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use crate::Interp;
+use crate::error::{Error, Result};
+use crate::heap::Context;
+use crate::interp::{ContextElement, parse_store_path};
+
+/// The derivations and texts of an evaluation.
+#[derive(Default)]
+pub(crate) struct Derivations {
+    made: Mutex<FxHashMap<StorePath, Arc<Known>>>,
+    /// The references of files made by `builtins.toFile`.
+    texts: Mutex<FxHashMap<StorePath, Vec<StorePath>>>,
+}
+
+/// What later derivations need to know of one.
+struct Known {
+    hash: HashModulo,
+    outputs: Vec<String>,
+    references: BTreeSet<StorePath>,
+}
+
+impl Interp {
+    /// Makes everything in a context an input of a derivation.
+    pub(super) fn add_inputs(&self, derivation: &mut Derivation, context: Option<&'static Context>) -> Result<()> {
+        let Some(context) = context else { return Ok(()) };
+        for symbol in context.elements() {
+            match ContextElement::parse(symbol.bytes()) {
+                Some(ContextElement::Path(path)) => {
+                    derivation.input_sources.insert(parse_store_path(&path)?);
+                }
+                Some(ContextElement::Output { derivation: path, output }) => {
+                    let path = parse_store_path(&path)?;
+                    derivation.input_derivations.entry(path).or_default().insert(output);
+                }
+                Some(ContextElement::Deep(path)) => self.add_deep(derivation, parse_store_path(&path)?)?,
+                None => return Err(Error::other(format!("the context element '{symbol}' is malformed"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a `.drv` file with everything that it refers to, and all outputs of the derivations among that, inputs.
+    fn add_deep(&self, derivation: &mut Derivation, path: StorePath) -> Result<()> {
+        let mut queue = vec![path];
+        let mut seen = BTreeSet::new();
+        while let Some(path) = queue.pop() {
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            if path.is_derivation() {
+                let known = self.known_derivation(&path)?;
+                let outputs = known.outputs.iter().cloned();
+                derivation.input_derivations.entry(path.clone()).or_default().extend(outputs);
+                queue.extend(known.references.iter().cloned());
+            } else if let Some(references) = self.shared().derivations.texts.lock().get(&path) {
+                queue.extend(references.iter().cloned());
+            }
+            derivation.input_sources.insert(path);
+        }
+        Ok(())
+    }
+
+    /// Notes what a file made by `builtins.toFile` refers to.
+    pub(in crate::builtins) fn remember_text(&self, path: &StorePath, references: Vec<StorePath>) {
+        self.shared().derivations.texts.lock().insert(path.clone(), references);
+    }
+
+    /// Notes a derivation for those that depend on it.
+    pub(super) fn remember_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<()> {
+        self.remember(path, derivation).map(drop)
+    }
+
+    fn remember(&self, path: &StorePath, derivation: &Derivation) -> Result<Arc<Known>> {
+        if let Some(known) = self.shared().derivations.made.lock().get(path) {
+            return Ok(Arc::clone(known));
+        }
+        let hash =
+            derivation.hash_modulo(|input| self.hash_modulo(input)).map_err(|error| Error::other(error.to_string()))?;
+        let outputs = derivation.outputs.keys().cloned().collect();
+        let known = Arc::new(Known { hash, outputs, references: derivation.references() });
+        self.shared().derivations.made.lock().insert(path.clone(), Arc::clone(&known));
+        Ok(known)
+    }
+
+    /// What a derivation counts as when it is an input.
+    pub(super) fn hash_modulo(&self, path: &StorePath) -> Result<HashModulo> {
+        Ok(self.known_derivation(path)?.hash.clone())
+    }
+
+    /// A derivation of this evaluation, or one that is in the store.
+    fn known_derivation(&self, path: &StorePath) -> Result<Arc<Known>> {
+        if let Some(known) = self.shared().derivations.made.lock().get(path) {
+            return Ok(Arc::clone(known));
+        }
+        let absolute = path.to_absolute();
+        let text = self.host().read_file(Path::new(&absolute))?;
+        let name = path.derivation_name().unwrap_or_default();
+        let derivation = Derivation::parse(name, &text)
+            .map_err(|error| Error::other(format!("cannot read '{absolute}': {error}")))?;
+        self.remember(path, &derivation)
+    }
+}
