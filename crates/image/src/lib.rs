@@ -15,6 +15,7 @@ mod docker;
 mod error;
 mod files;
 mod image;
+pub mod inspect;
 mod layer;
 pub mod layout;
 pub mod media;
@@ -28,7 +29,7 @@ mod stream;
 pub mod tar;
 mod tree;
 
-pub use builtin::OciImage;
+pub use builtin::{OciBundle, OciImage};
 pub use cache::{Blob, LayerCache};
 pub use compress::{Compression, Encoder};
 pub use config::{ContainerConfig, Empty, Healthcheck, History, ImageConfig, RootFs};

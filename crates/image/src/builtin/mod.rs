@@ -3,6 +3,8 @@
 mod assemble;
 mod base;
 mod definition;
+mod oci_bundle;
 mod oci_image;
 
+pub use oci_bundle::OciBundle;
 pub use oci_image::OciImage;

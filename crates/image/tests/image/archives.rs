@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use image::archive::{self, Format};
-use image::{Compression, Image, Selection};
+use image::{Compression, Image, OciBundle, Selection};
 use peers::{Docker, Podman};
 use serde_json::{Value, json};
 
-use crate::support::{Workshop, definition, layered, single};
+use crate::support::{Workshop, definition, layered, object, single};
 
 const MOTD: &str = "hello from the root\n";
 
@@ -118,12 +118,7 @@ fn umoci_unpacks_a_layout_and_runc_runs_it() {
             spec["process"]["terminal"] = json!(false);
             spec["process"]["rlimits"] = json!([]);
             fs::write(&config, spec.to_string()).unwrap();
-            let root = workshop.path("runc");
-            let id = format!("wharf-image-test-{}-{number}", std::process::id());
-            let printed = peers::run(
-                "runc",
-                ["--root", root.to_str().unwrap(), "run", "--bundle", bundle.to_str().unwrap(), &id],
-            );
+            let printed = runc(&workshop, &bundle, &format!("{number}-{compression:?}"));
             assert_eq!(printed, MOTD);
         }
     }
@@ -176,4 +171,32 @@ fn damaged_archives_are_refused() {
     std::io::copy(&mut std::io::Read::take(std::io::repeat(0), 512 << 20), &mut encoder).unwrap();
     let bomb = refused(&encoder.finish().unwrap());
     assert!(bomb.contains("more than a thousand times"), "{bomb}");
+}
+
+#[test]
+fn runc_runs_a_bundle() {
+    let workshop = Workshop::new();
+    let Some(busybox) = workshop.busybox() else { return };
+    if !peers::available(&["runc"]) || !peers::is_root() {
+        return;
+    }
+    let shell = format!("{}/bin/sh", busybox.to_absolute());
+    let bundle = object('7', "bundle");
+    let mount = |kind: &str, at: &str| json!({ "destination": at, "type": kind, "source": kind });
+    let config = json!({
+        "ociVersion": "1.0.0",
+        "process": { "args": [shell, "-c", "echo $((6 * 7))"], "cwd": "/", "user": { "uid": 0, "gid": 0 } },
+        "root": { "path": "rootfs", "readonly": true },
+        "mounts": [mount("proc", "/proc"), mount("tmpfs", "/dev")],
+        "linux": { "namespaces": [{ "type": "pid" }, { "type": "mount" }] },
+    });
+    workshop.run(&OciBundle, &bundle, json!({ "config": config })).unwrap();
+    let path = workshop.path("store/nix/store").join(bundle.base_name());
+    assert_eq!(runc(&workshop, &path, "bundle"), "42\n");
+}
+
+fn runc(workshop: &Workshop, bundle: &Path, name: &str) -> String {
+    let (root, id) = (workshop.path("runc"), format!("wharf-image-test-{}-{name}", std::process::id()));
+    let (root, bundle) = (root.display().to_string(), bundle.display().to_string());
+    peers::run("runc", ["--root", &root, "run", "--bundle", &bundle, &id])
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use image::inspect::Inspection;
 use image::{Compression, Image};
 use serde_json::json;
 
@@ -155,4 +156,20 @@ fn mistakes_are_named() {
         let error = workshop.try_build('1', definition(layers, changes)).unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     }
+}
+
+#[test]
+fn an_image_can_be_looked_at() {
+    let workshop = Workshop::new();
+    let [library, program, environment] = closure(&workshop);
+    let image = workshop.build('1', definition(layered(&[&environment], 100), json!({})));
+    let seen = Inspection::of(&image, Compression::Gzip, &workshop.cache());
+    assert_eq!(seen.layers[0].store_paths, [library.to_absolute()]);
+    assert_eq!(seen.layers[0].comment.as_deref(), Some(&*format!("store paths: ['{}']", library.to_absolute())));
+    assert_eq!(seen.layers[1].store_paths, [program.to_absolute()]);
+    assert_eq!(seen.layers[2].contents, [environment.to_absolute()]);
+    assert!(seen.layers.iter().all(|layer| layer.size.is_some() && layer.blob.is_none()));
+    let blob = image.layers[0].blob(Compression::Gzip, &workshop.cache()).unwrap();
+    let seen = Inspection::of(&image, Compression::Gzip, &workshop.cache());
+    assert_eq!(seen.layers[0].blob.as_ref().unwrap().digest, blob.digest);
 }

@@ -87,23 +87,29 @@ impl Workshop {
     /// Runs `builtin:oci-image` on a definition, and registers what it made.
     pub fn try_build(&self, digit: char, definition: Value) -> Result<Image, BuiltinError> {
         let path = object(digit, "image");
+        self.run(&OciImage::new(self.cache()), &path, json!({ "image": definition }))?;
+        Ok(Image::open(&self.store, &path, self.directory.path())?)
+    }
+
+    /// Runs a builder with structured attributes, and registers what it made.
+    pub fn run(&self, builder: &dyn Builtin, path: &StorePath, attributes: Value) -> Result<(), BuiltinError> {
         let staging = self.store.staging().unwrap();
         let real_path = staging.path().join("out");
-        let json = json!({ "image": definition }).to_string();
+        let json = attributes.to_string();
         let derivation = Derivation {
-            name: "image".to_owned(),
+            name: path.name().to_owned(),
             outputs: BTreeMap::from([("out".to_owned(), Output::InputAddressed(path.clone()))]),
             input_derivations: BTreeMap::new(),
             input_sources: BTreeSet::new(),
             system: "x86_64-linux".to_owned(),
-            builder: "builtin:oci-image".into(),
+            builder: builder.name().into(),
             args: Vec::new(),
             env: BTreeMap::from([("__json".into(), json.into())]),
         };
         let inputs = self.store.all_paths().unwrap();
         let output = BuiltinOutput { path: path.clone(), real_path: real_path.clone() };
-        OciImage::new(self.cache()).build(&BuiltinContext {
-            derivation_path: &object(digit, "image.drv"),
+        builder.build(&BuiltinContext {
+            derivation_path: &object('0', "made.drv"),
             derivation: &derivation,
             attributes: &Attributes::of(&derivation).unwrap(),
             store: &self.store,
@@ -115,8 +121,8 @@ impl Workshop {
             log_line: &|_| {},
         })?;
         let references: Vec<_> = inputs.iter().collect();
-        self.add(&path, &references, |tree| fs::rename(&real_path, tree).unwrap());
-        Ok(Image::open(&self.store, &path, self.directory.path())?)
+        self.add(path, &references, |tree| fs::rename(&real_path, tree).unwrap());
+        Ok(())
     }
 
     pub fn build(&self, digit: char, definition: Value) -> Image {
