@@ -93,6 +93,7 @@ fn take(step: &Step, root: &mut Option<OwnedFd>) -> Result<(), Errno> {
         | Step::WriteFile { .. }
         | Step::MakeSymlink { .. }
         | Step::Bind { .. }
+        | Step::KeepWritable { .. }
         | Step::FileSystem { .. }
         | Step::ReadOnlyRoot => furnish(step, opened(root)?),
         _ => confine(step),
@@ -159,16 +160,21 @@ fn close_others_on_exec() {
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
-fn execute(program: &Execute) -> Errno {
-    // SAFETY: the path is a C string, and both lists are of C strings, end with a null and live in `program`.
-    unsafe {
-        libc::execve(
-            program.program.as_ptr(),
-            program.argument_pointers.as_ptr(),
-            program.environment_pointers.as_ptr(),
-        )
-    };
-    last_errno()
+fn execute(execute: &Execute) -> Errno {
+    let mut failure = Errno::NOENT;
+    for program in &execute.programs {
+        // SAFETY: the path is a C string, and both lists are of C strings, end with a null and live in `execute`.
+        unsafe {
+            libc::execve(program.as_ptr(), execute.argument_pointers.as_ptr(), execute.environment_pointers.as_ptr())
+        };
+        match last_errno() {
+            Errno::NOENT | Errno::NOTDIR => {}
+            // There may be another further on, but if not, this is what to tell.
+            Errno::ACCESS => failure = Errno::ACCESS,
+            errno => return errno,
+        }
+    }
+    failure
 }
 
 pub(crate) fn exit(status: i32) -> ! {

@@ -20,8 +20,9 @@ pub struct Sandbox {
     pub mounts: Vec<Mount>,
     /// Makes the root itself read-only once the mounts are in place (mounts keep their own setting).
     pub read_only_root: bool,
-    /// The program, an absolute path inside the root.
-    pub program: PathBuf,
+    /// The program, inside the root: the first of these that can be executed, as a shell goes through `PATH`.
+    /// A relative one starts at `directory`.
+    pub programs: Vec<PathBuf>,
     /// The arguments, `argv[0]` included.
     pub arguments: Vec<OsString>,
     /// The whole environment; nothing is inherited.
@@ -36,6 +37,8 @@ pub struct Sandbox {
     pub network: Network,
     /// The host name it sees.
     pub host_name: String,
+    /// Directories of the host's control groups that the process is put into before it starts.
+    pub cgroups: Vec<PathBuf>,
     /// Resource limits, soft and hard.
     pub limits: Vec<(Resource, Rlimit)>,
     /// Which system calls are refused.
@@ -120,6 +123,8 @@ pub enum Entry {
         /// The limit in bytes; half of the memory when absent.
         size: Option<u64>,
     },
+    /// The directory that the root has there, made if need be; it stays writable when the root becomes read-only.
+    Writable,
     /// The processes of the new process namespace. Where the kernel refuses (inside a container that masks parts of
     /// `/proc`), the host's is bound instead.
     Proc,

@@ -36,6 +36,10 @@ pub(crate) fn furnish(step: &Step, root: BorrowedFd<'_>) -> Result<(), Errno> {
             };
             bind(source, &target, *writable)
         }
+        Step::KeepWritable { at } => {
+            let target = directory(root, at, 0o755)?;
+            attach(&rustix::mount::open_tree(&target, c"", CLONE | OpenTreeFlags::AT_EMPTY_PATH)?, &target)
+        }
         Step::FileSystem { kind, at, options } => {
             let target = directory(root, at, 0o755)?;
             file_system(*kind, options, &target)
@@ -133,9 +137,12 @@ fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// A copy of a mount and of what is mounted below it.
+const CLONE: OpenTreeFlags =
+    OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC).union(OpenTreeFlags::AT_RECURSIVE);
+
 fn bind(source: &CStr, target: &OwnedFd, writable: bool) -> Result<(), Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let tree = rustix::mount::open_tree(CWD, source, flags)?;
+    let tree = rustix::mount::open_tree(CWD, source, CLONE)?;
     if !writable {
         read_only(tree.as_fd(), true)?;
     }

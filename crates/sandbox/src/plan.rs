@@ -20,7 +20,7 @@ pub(crate) struct Plan {
 
 /// The arguments of `execve(2)`. The pointer lists end with a null and point into the strings beside them.
 pub(crate) struct Execute {
-    pub program: CString,
+    pub programs: Vec<CString>,
     pub argument_pointers: Vec<*const libc::c_char>,
     pub environment_pointers: Vec<*const libc::c_char>,
     _arguments: Vec<CString>,
@@ -48,6 +48,7 @@ pub(crate) enum Step {
     WriteFile { at: InRoot, contents: Vec<u8>, mode: u32 },
     MakeSymlink { at: InRoot, to: CString },
     Bind { source: CString, at: InRoot, directory: bool, writable: bool },
+    KeepWritable { at: InRoot },
     FileSystem { kind: FileSystem, at: InRoot, options: Vec<(CString, CString)> },
     ReadOnlyRoot,
     Pivot,
@@ -171,6 +172,7 @@ fn mount_steps(mount: &Mount, steps: &mut Vec<Step>) -> Result<(), Error> {
             }
             Step::FileSystem { kind: FileSystem::Tmpfs, at, options }
         }
+        Entry::Writable => Step::KeepWritable { at },
         Entry::Proc => Step::FileSystem { kind: FileSystem::Proc, at, options: Vec::new() },
         Entry::Terminals => {
             let options = vec![option("mode", "0620")?, option("ptmxmode", "0666")?];
@@ -246,7 +248,7 @@ impl Execute {
             .map(|(name, value)| c_string([name.as_bytes(), b"=", value.as_bytes()].concat()))
             .collect::<Result<_, _>>()?;
         Ok(Execute {
-            program: c_path(&sandbox.program)?,
+            programs: sandbox.programs.iter().map(|program| c_path(program)).collect::<Result<_, _>>()?,
             argument_pointers: pointers(&arguments),
             environment_pointers: pointers(&environment),
             _arguments: arguments,
@@ -310,6 +312,7 @@ impl Step {
             Step::Bind { source, at, .. } => {
                 format!("mount {} at {}", text(source), text(&at.whole))
             }
+            Step::KeepWritable { at } => format!("keep {} writable", text(&at.whole)),
             Step::FileSystem { at, .. } => format!("mount a file system at {}", text(&at.whole)),
             Step::ReadOnlyRoot => "make the root read-only".into(),
             Step::Pivot => "enter the new root".into(),

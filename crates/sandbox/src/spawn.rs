@@ -64,7 +64,10 @@ impl Sandbox {
             flags |= libc::CLONE_NEWNET;
         }
         let streams = [high(&self.streams.input)?, high(&self.streams.output)?, high(&self.streams.error)?];
-        let (child, report) = start(&plan, flags, Some(&streams), |pid| write_id_maps(pid, &self))?;
+        let (child, report) = start(&plan, flags, Some(&streams), |pid| {
+            write_id_maps(pid, &self)?;
+            enter_cgroups(pid, &self.cgroups)
+        })?;
         child.running(&report, &plan, &self)
     }
 }
@@ -149,7 +152,10 @@ impl Child {
         let source = io::Error::from(errno);
         match plan.steps.get(number as usize) {
             Some(step) => Err(Error::Setup { step: step.describe(), source }),
-            None => Err(Error::Execute { program: sandbox.program.clone(), source }),
+            None => {
+                let program = sandbox.arguments.first().map(PathBuf::from).unwrap_or_default();
+                Err(Error::Execute { program: sandbox.programs.first().cloned().unwrap_or(program), source })
+            }
         }
     }
 }
@@ -266,6 +272,15 @@ fn write_id_maps(pid: Pid, sandbox: &Sandbox) -> Result<(), Error> {
             write_proc(pid, "gid_map", &line(groups))
         }
     }
+}
+
+fn enter_cgroups(pid: Pid, cgroups: &[PathBuf]) -> Result<(), Error> {
+    for cgroup in cgroups {
+        let path = cgroup.join("cgroup.procs");
+        std::fs::write(&path, pid.as_raw_nonzero().to_string())
+            .map_err(|source| Error::Setup { step: format!("enter the control group {}", cgroup.display()), source })?;
+    }
+    Ok(())
 }
 
 fn write_proc(pid: Pid, name: &str, text: &str) -> Result<(), Error> {

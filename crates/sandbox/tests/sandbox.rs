@@ -40,7 +40,7 @@ fn case(busybox: &Path, script: &str) -> Case {
         stage: stage.path().to_path_buf(),
         mounts,
         read_only_root: false,
-        program: "/bin/sh".into(),
+        programs: vec!["/nowhere/sh".into(), "/bin/sh".into()],
         arguments: vec!["sh".into(), "-c".into(), script.into()],
         environment: vec![("PATH".into(), "/bin".into())],
         directory: "/tmp".into(),
@@ -48,6 +48,7 @@ fn case(busybox: &Path, script: &str) -> Case {
         ids: IdMap::Single,
         network: Network::Private,
         host_name: "localhost".into(),
+        cgroups: vec![],
         limits: vec![],
         seccomp: Seccomp::Builder,
         capabilities: Capabilities::NONE,
@@ -151,7 +152,7 @@ fn descendants_end_with_the_process() {
 fn failures_name_their_step() {
     let Some(busybox) = busybox() else { return };
     let mut missing = case(&busybox, "");
-    missing.sandbox.program = "/bin/nothing".into();
+    missing.sandbox.programs = vec!["/bin/nothing".into()];
     let error = missing.sandbox.spawn().unwrap_err();
     assert!(matches!(error, Error::Execute { .. }), "{error}");
     let mut astray = case(&busybox, "");
@@ -210,7 +211,8 @@ fn overlay_root_takes_changes() {
 #[test]
 fn read_only_root_keeps_its_mounts_writable() {
     let Some(busybox) = busybox() else { return };
-    let mut fixed = case(&busybox, "{ echo x > /x; } 2>&1; echo y > /tmp/y && echo fine");
+    let mut fixed = case(&busybox, "{ echo x > /x; } 2>&1; echo y > /tmp/y && echo z > /data/z && echo fine");
+    fixed.sandbox.mounts.push(Mount::new("/data", Entry::Writable));
     fixed.sandbox.read_only_root = true;
     let text = fixed.output();
     assert!(text.contains("Read-only file system") && text.ends_with("fine\n"), "{text}");
