@@ -72,6 +72,7 @@ let
       fromImageName ? null,
       fromImageTag ? null,
       compressor,
+      includeNixDB,
       layers,
       meta,
       passthru ? { },
@@ -92,6 +93,7 @@ let
             fromImage
             fromImageName
             fromImageTag
+            includeNixDB
             layers
             ;
           config = config'.check function config;
@@ -163,6 +165,7 @@ let
       buildVMMemorySize ? 512,
       created ? defaultCreated,
       compressor ? defaultCompressor,
+      includeNixDB ? false,
       meta ? { },
     }@args:
     let
@@ -184,7 +187,8 @@ let
       };
       image = makeImage {
         function = "buildImage";
-        inherit name tag created architecture variant config fromImage fromImageName fromImageTag compressor meta;
+        inherit name tag created architecture variant config fromImage fromImageName fromImageTag;
+        inherit compressor includeNixDB meta;
         layers.single = {
           contents = rootContents;
           customised = if extraCommands == "" then null else customised;
@@ -218,6 +222,7 @@ let
       extraCommands,
       fakeRootCommands,
       includeStorePaths,
+      includeNixDB,
       compressor,
       meta,
       passthru,
@@ -236,7 +241,7 @@ let
       throw "${function}: maxLayers: expected a number from 2 to 127"
     else
       makeImage {
-        inherit function name tag created architecture variant config fromImage compressor meta passthru;
+        inherit function name tag created architecture variant config fromImage compressor includeNixDB meta passthru;
         layers.layered = {
           contents = rootContents;
           customised = if extraCommands == "" && fakeRootCommands == "" then null else customised;
@@ -264,12 +269,13 @@ let
       fakeRootCommands ? "",
       includeStorePaths ? true,
       compressor ? defaultCompressor,
+      includeNixDB ? false,
       meta ? { },
       passthru ? { },
     }:
     layeredImage "buildLayeredImage" {
       inherit name tag fromImage contents config architecture variant created mtime uid gid uname gname maxLayers;
-      inherit extraCommands fakeRootCommands includeStorePaths compressor meta passthru;
+      inherit extraCommands fakeRootCommands includeStorePaths compressor includeNixDB meta passthru;
     }
   );
 
@@ -292,13 +298,14 @@ let
       extraCommands ? "",
       fakeRootCommands ? "",
       includeStorePaths ? true,
+      includeNixDB ? false,
       meta ? { },
       passthru ? { },
     }:
     let
       image = layeredImage "streamLayeredImage" {
         inherit name tag fromImage contents config architecture variant created mtime uid gid uname gname maxLayers;
-        inherit extraCommands fakeRootCommands includeStorePaths meta passthru;
+        inherit extraCommands fakeRootCommands includeStorePaths includeNixDB meta passthru;
         compressor = "none";
       };
       # The second line is how Wharf finds the image that the script streams.
@@ -318,6 +325,10 @@ let
       inherit (image) imageName imageTag;
     }
   );
+
+  buildImageWithNixDb = args: buildImage (args // { includeNixDB = true; });
+
+  buildLayeredImageWithNixDb = args: buildLayeredImage (args // { includeNixDB = true; });
 
   pullImage =
     {
@@ -362,7 +373,9 @@ in
 {
   inherit
     buildImage
+    buildImageWithNixDb
     buildLayeredImage
+    buildLayeredImageWithNixDb
     pullImage
     streamLayeredImage
     ;

@@ -29,6 +29,8 @@ pub(super) struct Definition {
     pub from_image_name: Option<String>,
     pub from_image_tag: Option<String>,
     pub compressor: Compressor,
+    #[serde(rename = "includeNixDB")]
+    pub include_nix_db: bool,
     pub layers: Layers,
 }
 
@@ -47,6 +49,16 @@ impl From<Compressor> for Compression {
             Compressor::None => Self::None,
             Compressor::Gz => Self::Gzip,
             Compressor::Zstd => Self::Zstd,
+        }
+    }
+}
+
+impl Layers {
+    /// What is copied or linked to the image's root.
+    pub fn contents(&self) -> &[PathBuf] {
+        match self {
+            Self::Single(single) => &single.contents,
+            Self::Layered(layered) => &layered.contents,
         }
     }
 }

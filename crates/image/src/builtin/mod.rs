@@ -3,6 +3,7 @@
 mod assemble;
 mod base;
 mod definition;
+mod nix_db;
 mod oci_bundle;
 mod oci_image;
 

@@ -13,6 +13,7 @@ use store::progress::{Activity, Outcome, Task};
 use super::assemble::{Inputs, object_of};
 use super::base;
 use super::definition::{Definition, Layered, Layers, Single, container_config, date};
+use super::nix_db;
 use crate::cache::LayerCache;
 use crate::config::{ContainerConfig, History, ImageConfig, RootFs};
 use crate::description;
@@ -54,7 +55,13 @@ impl Builtin for OciImage {
         let output = context.output("out")?;
         let objects = Objects::of_store(context.store, &output.path);
         let inputs = Inputs::new(context.store, &objects, context.input_closure);
-        let making = Making { inputs: &inputs, cache: &self.cache, output: &output.path, real: &output.real_path };
+        let making = Making {
+            inputs: &inputs,
+            cache: &self.cache,
+            output: &output.path,
+            real: &output.real_path,
+            scratch: context.scratch,
+        };
         let task = Task::start(context.progress, Activity::Pack, &definition.name, None);
         let image = making.image(definition, &task)?;
         let file = output.real_path.join(description::FILE_NAME);
@@ -70,6 +77,7 @@ struct Making<'a> {
     cache: &'a LayerCache,
     output: &'a StorePath,
     real: &'a Path,
+    scratch: &'a Path,
 }
 
 impl Making<'_> {
@@ -81,12 +89,24 @@ impl Making<'_> {
         let present: BTreeSet<_> = below.iter().flat_map(Layer::store_paths).cloned().collect();
         let packs = match &definition.layers {
             Layers::Single(single) => vec![self.single(single, &config, &present)?],
-            Layers::Layered(layered) => self.layered(layered, &config, &present, below.len())?,
+            Layers::Layered(layered) => {
+                let others = below.len() + usize::from(definition.include_nix_db);
+                self.layered(layered, &config, &present, others)?
+            }
         };
+        let database = definition.include_nix_db.then(|| self.database(&packs, &definition.layers)).transpose()?;
         let mut history = base.as_ref().map(|base| base::history(&base.config, below)).unwrap_or_default();
         history.extend(packs.iter().map(|pack| history_of(pack, &created)));
         let mut layers = below.to_vec();
         layers.extend(self.inputs.pack(packs, self.cache, task)?);
+        if let Some(database) = database {
+            history.push(History {
+                created: Some(created.clone()),
+                comment: Some("Nix database".to_owned()),
+                ..History::default()
+            });
+            layers.push(database);
+        }
         if let Some(base) = &base {
             config.env = base::merged_env(&base.config.config.env, &config.env);
         }
@@ -128,6 +148,16 @@ impl Making<'_> {
         let image = image.transpose()?;
         base::remove_if_empty(&kept)?;
         Ok(image)
+    }
+
+    /// The layer with Nix's database of all objects that the layers hold.
+    fn database(&self, packs: &[Pack], layers: &Layers) -> Result<Layer, ImageError> {
+        let objects = packs.iter().flat_map(|pack| &pack.objects).cloned().collect();
+        let closure = self.inputs.closure(&objects)?;
+        let contents = layers.contents().iter().map(|path| object_of(path)).collect::<Result<BTreeSet<_>, _>>()?;
+        let roots: Vec<_> = contents.into_iter().filter(|path| objects.contains(path)).collect();
+        let placed = self.inputs.objects.real_path(self.output);
+        nix_db::layer(&closure, &roots, self.scratch, self.real, &placed)
     }
 
     fn single(
@@ -214,7 +244,8 @@ fn layers_left(max_layers: usize, below: usize) -> Result<usize, ImageError> {
     }
     max_layers.checked_sub(below + 1).filter(|left| *left > 0).ok_or_else(|| {
         ImageError::Definition(format!(
-            "maxLayers: it is {max_layers}, but the base image has {below} layers, and two more are needed"
+            "maxLayers: it is {max_layers}, but {below} are taken by the base image or the Nix database, and two more \
+             are needed"
         ))
     })
 }

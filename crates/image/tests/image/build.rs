@@ -173,3 +173,29 @@ fn an_image_can_be_looked_at() {
     let seen = Inspection::of(&image, Compression::Gzip, &workshop.cache());
     assert_eq!(seen.layers[0].blob.as_ref().unwrap().digest, blob.digest);
 }
+
+#[test]
+fn the_nix_database_knows_the_objects_and_is_reproducible() {
+    let workshop = Workshop::new();
+    let [library, program, environment] = closure(&workshop);
+    let build = |digit| {
+        let layers = layered(&[&environment, &program], 100);
+        workshop.build(digit, definition(layers, json!({ "includeNixDB": true })))
+    };
+    let image = build('1');
+    assert_eq!(image.id(), build('2').id());
+    image.verify().unwrap();
+    let layer = image.layers.last().unwrap().write_tar(Vec::new()).unwrap();
+    let link = members(&layer).into_iter().find(|(_, link)| link.is_some()).unwrap();
+    assert!(link.0.starts_with("./nix/var/nix/gcroots/docker/"), "{}", link.0);
+    assert_eq!(link.1, Some(program.to_absolute()));
+    if !peers::available(&["nix-store"]) {
+        return;
+    }
+    let root = workshop.path("container");
+    for layer in &image.layers {
+        ::tar::Archive::new(&layer.write_tar(Vec::new()).unwrap()[..]).unpack(&root).unwrap();
+    }
+    let query = ["--store", root.to_str().unwrap(), "--query", "--requisites", &program.to_absolute()];
+    assert_eq!(peers::run("nix-store", query), format!("{library}\n{program}\n"));
+}

@@ -114,7 +114,7 @@ impl Workshop {
             attributes: &Attributes::of(&derivation).unwrap(),
             store: &self.store,
             input_closure: &inputs,
-            scratch: &self.path("scratch"),
+            scratch: TempDir::new_in(self.directory.path()).unwrap().path(),
             progress: &Silent,
             task: TaskId(0),
             outputs: &BTreeMap::from([("out".to_owned(), output)]),
@@ -143,6 +143,7 @@ pub fn definition(layers: Value, changes: Value) -> Value {
         "fromImageName": null,
         "fromImageTag": null,
         "compressor": "gz",
+        "includeNixDB": false,
         "layers": layers,
     });
     definition.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
