@@ -167,7 +167,7 @@ fn evaluate(
     text: Vec<u8>,
     base_dir: &Path,
 ) -> eval::Result<Vec<u8>> {
-    let args = arguments(interp, request, base_dir)?;
+    let args = arguments(interp, request)?;
     let value = interp.eval_source(origin, text, base_dir, &[])?;
     let value = interp.attr_path(value, &request.attr, args)?;
     let mut out = StrBuilder::default();
@@ -187,13 +187,14 @@ fn evaluate(
     Ok(out.bytes)
 }
 
-fn arguments(interp: &Interp, request: &Request, base_dir: &Path) -> eval::Result<&'static Attrs> {
+fn arguments(interp: &Interp, request: &Request) -> eval::Result<&'static Attrs> {
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let mut args = AttrsBuilder::default();
     for (name, value, is_string) in &request.args {
         let value = match is_string {
             true => Value::string(value),
             false => {
-                interp.eval_source(Origin::Text("«argument»".to_owned()), value.clone().into_bytes(), base_dir, &[])?
+                interp.eval_source(Origin::Text("«argument»".to_owned()), value.clone().into_bytes(), &here, &[])?
             }
         };
         args.push(Symbol::intern(name), value);

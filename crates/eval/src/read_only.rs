@@ -15,7 +15,9 @@ use nix_formats::hash::{Hash, HashAlgo, HashWriter};
 use nix_formats::nar::Writer;
 use nix_formats::store_path::{self, StorePath};
 
-use crate::host::{CopyPath, FetchRequest, Fetched, FileType, Filter, Host, HostError, Level, LockedFlake, Wanted};
+use crate::host::{
+    CopyPath, FetchRequest, FetchValue, Fetched, FileType, Filter, Host, HostError, Level, LockedFlake, Wanted,
+};
 
 /// See the module.
 #[derive(Default)]
@@ -97,8 +99,11 @@ impl Host for ReadOnlyHost {
     }
 
     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, HostError> {
-        let url = request.attrs.get("url");
-        Err(HostError::Refused(format!("fetching {url:?} is not possible in a read-only evaluation")))
+        let url = match request.attrs.get("url") {
+            Some(FetchValue::String(url)) => url,
+            _ => "a source",
+        };
+        Err(HostError::Refused(format!("fetching {url} is not possible in a read-only evaluation")))
     }
 
     fn lock_flake(&self, reference: &str) -> Result<LockedFlake, HostError> {

@@ -67,7 +67,8 @@ pub fn report_warning(warning: &SyntaxError, source: &Source, options: ReportOpt
 /// The error itself: its message, its place, advice, and the way to it in short.
 fn main_group(error: &Error, options: ReportOptions) -> Group<'static> {
     let mut elements: Vec<Element<'static>> = Vec::new();
-    if let Some((source, span)) = error.pos.resolve() {
+    let place = [error.pos].into_iter().chain(error.trace.iter().map(|frame| frame.pos)).find(|pos| pos.is_some());
+    if let Some((source, span)) = place.and_then(Pos::resolve) {
         elements.push(snippet(source, span, &[]).into());
     }
     if let Some(help) = advice(&error.kind) {

@@ -1,0 +1,4 @@
+[
+  (builtins.bitOr 12 10)
+  (builtins.bitOr (-8) 1)
+]

@@ -1,0 +1,16 @@
+[
+  (builtins.compareVersions "1.0" "2.3")
+  (builtins.compareVersions "2.1" "2.1")
+  (builtins.compareVersions "2.3.1" "2.3a")
+  (builtins.compareVersions "2.3pre1" "2.3")
+  (builtins.compareVersions "2.3pre3" "2.3pre12")
+  (builtins.compareVersions "2.3a" "2.3c")
+  (builtins.compareVersions "" "1")
+  (builtins.compareVersions "pre" "")
+  (builtins.compareVersions "99999999999" "1")
+  (builtins.compareVersions "01" "1")
+  (builtins.compareVersions "1." "1")
+  (builtins.compareVersions "1-2" "1.2")
+  (builtins.compareVersions "1a1" "1a.1")
+  (builtins.compareVersions "a" "A")
+]

@@ -1,0 +1,4 @@
+[
+  (builtins.concatLists [ ])
+  (builtins.concatLists [ [ 1 ] [ ] [ 2 3 ] [ [ 4 ] ] ])
+]

@@ -1,0 +1,5 @@
+[
+  (false)
+  (builtins.false)
+  (!builtins.false)
+]

@@ -1,0 +1,1 @@
+fetchTree { url = "https://example.org/a"; }

@@ -1,0 +1,1 @@
+[ (builtins.pathExists <data/one.txt>) (builtins.readFile (builtins.findFile [ { prefix = ""; path = ../data/tree; } { prefix = "x"; path = ../data; } ] "x/one.txt")) (baseNameOf (builtins.findFile [ { prefix = "y"; path = ../data; } { prefix = ""; path = ../data/tree; } ] "a.txt")) ]

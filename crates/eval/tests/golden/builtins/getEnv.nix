@@ -1,0 +1,1 @@
+[ (builtins.getEnv "WHARF_NO_SUCH_VARIABLE") ]

@@ -1,0 +1,4 @@
+[
+  (builtins.head [ 1 2 ])
+  (builtins.head [ 1 (throw "lazy") ])
+]

@@ -1,0 +1,1 @@
+map builtins.isFloat [ null true 1 1.5 "s" /p [ ] { } (x: x) builtins.add (builtins.add 1) ]

@@ -1,0 +1,4 @@
+[
+  (builtins.length [ ])
+  (builtins.length [ 1 (throw "lazy") ])
+]

@@ -1,0 +1,5 @@
+[
+  (builtins.mapAttrs (n: v: n + toString v) { a = 1; b = 2; })
+  (builtins.mapAttrs throw { })
+  (builtins.attrNames (builtins.mapAttrs (n: v: throw n) { a = 1; }))
+]

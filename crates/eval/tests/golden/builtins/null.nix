@@ -1,0 +1,5 @@
+[
+  (null)
+  (builtins.null)
+  (null == builtins.null)
+]

@@ -1,0 +1,1 @@
+let p = builtins.path { path = ../data/tree; name = "t"; filter = path: type: baseNameOf path != "a.txt"; }; in [ p (builtins.path { path = ../data/one.txt; recursive = false; }) (builtins.hasContext p) (builtins.path { path = ../data/tree; }) ]

@@ -1,0 +1,4 @@
+[
+  (builtins.readDir ../data/tree)
+  (builtins.readDir ../data/tree/sub)
+]

@@ -1,0 +1,5 @@
+[
+  (builtins.readFile ../data/one.txt)
+  (builtins.hasContext (builtins.readFile ../data/one.txt))
+  (builtins.stringLength (builtins.readFile ../data/empty.txt))
+]

@@ -1,0 +1,15 @@
+[
+  (builtins.split "(a)b" "abc")
+  (builtins.split "([ac])" "abc")
+  (builtins.split "(a)|(c)" "abc")
+  (builtins.split "([[:upper:]]+)" " FOO ")
+  (builtins.split "," "a,b,,c")
+  (builtins.split "" "abc")
+  (builtins.split "a*" "baac")
+  (builtins.split "^a" "aab")
+  (builtins.split "x*$" "axx")
+  (builtins.split "(b)?" "abc")
+  (builtins.split "a|ab" "xabx")
+  (builtins.split "x" "abc")
+  (builtins.split "(é)" "aéb")
+]

@@ -1,0 +1,5 @@
+[
+  (builtins.stringLength "")
+  (builtins.stringLength "é")
+  (builtins.stringLength "a\nb")
+]

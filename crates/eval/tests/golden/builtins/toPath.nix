@@ -1,0 +1,4 @@
+[
+  (builtins.toPath "/a/b/../c")
+  (builtins.toPath /a/b)
+]

@@ -1,0 +1,15 @@
+[
+  (toString 1)
+  (toString 1.5)
+  (toString 0.1)
+  (toString (-0.0))
+  (toString 1.0e10)
+  (toString null)
+  (toString true)
+  (toString false)
+  (toString [ 1 [ 2 [ ] ] "a" null true [ ] ])
+  (toString /a/b)
+  (toString { outPath = "o"; })
+  (toString { __toString = self: self.x; x = "5"; })
+  (toString "x")
+]

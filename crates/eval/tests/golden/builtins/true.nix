@@ -1,0 +1,5 @@
+[
+  (true)
+  (builtins.true)
+  (true && !false)
+]

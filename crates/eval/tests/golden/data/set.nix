@@ -1,0 +1,1 @@
+{ a = 1; b = ./one.txt == ./one.txt; }

@@ -1,0 +1,1 @@
+let s = { x = s.y; y = s.x; }; in s.x

@@ -1,0 +1,1 @@
+({ name, tag }: name) { tag = 1; }

@@ -1,0 +1,4 @@
+let
+  config = { image = { name = "x"; tag = "y"; }; };
+in
+  config.image.nmae

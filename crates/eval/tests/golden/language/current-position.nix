@@ -1,0 +1,2 @@
+[ (removeAttrs __curPos [ "file" ])
+  __curPos.column ]

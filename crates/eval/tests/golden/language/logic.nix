@@ -1,0 +1,8 @@
+[
+  (true && false)
+  (false && throw "lazy")
+  (true || throw "lazy")
+  (false -> throw "lazy")
+  (true -> false)
+  (!true == false)
+]

@@ -1,0 +1,4 @@
+[
+  (builtins.pathExists <data>)
+  (import <data/set.nix>)
+]
