@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 /// All containers of a project.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -74,8 +73,8 @@ pub struct Container {
     pub ingress: Vec<Ingress>,
     /// Whether it starts with the machine.
     pub auto_start: AutoStart,
-    /// Options of NixOS's own `containers` (nspawn) that are defined and that are about its way to run containers.
-    pub nspawn: BTreeMap<String, Value>,
+    /// The names of those options of NixOS's own `containers` that are in use and about its way to run them.
+    pub nspawn: Vec<String>,
 }
 
 /// A count of replicas, one by default.

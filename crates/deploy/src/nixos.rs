@@ -89,7 +89,7 @@ fn oci_container(
     if !c.auto_start.0 {
         set("autoStart", NixValue::Bool(false));
     }
-    if c.health.is_some() {
+    if c.health.as_ref().is_some_and(podman::is_own_check) {
         // The unit is ready when the check succeeds, so what needs it waits for that.
         set("podman", NixValue::Set(vec![(path(&["sdnotify"]), NixValue::Text("healthy".into()))]));
     }

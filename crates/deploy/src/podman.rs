@@ -14,6 +14,12 @@ pub(crate) fn health_command(health: &Health) -> String {
     }
 }
 
+/// Whether the check is a program that the definition names. Others need one that the image may not have, and a unit that
+/// waits for such a check might never be ready.
+pub(crate) fn is_own_check(health: &Health) -> bool {
+    matches!(health.check, HealthCheck::Exec(_))
+}
+
 /// A word as the shell reads it back.
 pub(crate) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);

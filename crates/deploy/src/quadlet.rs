@@ -44,7 +44,7 @@ fn container_unit(
     let mut unit = format!("[Unit]\nDescription=Container {instance}\n");
     for other in container.depends_on.keys() {
         for needed in replicas::names(other, &definition.containers[other]) {
-            // Started means healthy where the other one has a check: its unit is ready only then.
+            // Started means healthy where the other one has a check of its own: its unit is ready only then.
             let _ = writeln!(unit, "Requires={needed}.service\nAfter={needed}.service");
         }
     }
@@ -144,7 +144,9 @@ fn health_settings(health: &Health, add: &mut impl FnMut(&'static str, String)) 
     add("HealthTimeout", format!("{}s", health.timeout));
     add("HealthRetries", health.retries.to_string());
     add("HealthStartPeriod", format!("{}s", health.start_period));
-    add("Notify", "healthy".to_owned());
+    if podman::is_own_check(health) {
+        add("Notify", "healthy".to_owned());
+    }
 }
 
 /// systemd replaces `%x` and `$NAME` in a command line.

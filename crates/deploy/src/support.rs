@@ -200,6 +200,8 @@ static ROWS: &[OptionRow] = &[
     same("hostAddress6", "the machine's IPv6 address on the container's network", NSPAWN_ONLY),
     same("localAddress", "the container's address", NSPAWN_ONLY),
     same("localAddress6", "the container's IPv6 address", NSPAWN_ONLY),
+    same("localMacAddress", "the container's hardware address", NSPAWN_ONLY),
+    same("copyResolvConf", "a copy of the machine's resolv.conf", NSPAWN_ONLY),
     same("hostBridge", "the bridge that the container is attached to", NSPAWN_ONLY),
     same("interfaces", "network interfaces to move into the container", NSPAWN_ONLY),
     same("macvlans", "interfaces to make macvlans of", NSPAWN_ONLY),
@@ -249,7 +251,7 @@ pub(crate) fn used(container: &Container) -> Vec<&str> {
         ("ingress", !container.ingress.is_empty()),
         ("autoStart", !container.auto_start.0),
     ];
-    let nspawn = container.nspawn.keys().map(String::as_str);
+    let nspawn = container.nspawn.iter().map(String::as_str);
     own.into_iter().filter(|(_, used)| *used).map(|(name, _)| name).chain(nspawn).collect()
 }
 

@@ -145,9 +145,9 @@ fn what_a_target_cannot_do_is_said() {
             "warning: containers.web.bindMounts",
         ),
         (r#"{ "secrets": { "s": { "env": "S" } } }"#, Compose, "files only"),
-        (r#"{ "nspawn": { "macvlans": ["eth0"] } }"#, Nixos, "containers.web.macvlans: is about systemd-nspawn"),
-        (r#"{ "nspawn": { "privateNetwork": true } }"#, Quadlet, ""),
-        (r#"{ "nspawn": { "timeoutStartSec": "5min" } }"#, Quadlet, "warning: containers.web.timeoutStartSec"),
+        (r#"{ "nspawn": ["macvlans"] }"#, Nixos, "containers.web.macvlans: is about systemd-nspawn"),
+        (r#"{ "nspawn": ["privateNetwork"] }"#, Quadlet, ""),
+        (r#"{ "nspawn": ["timeoutStartSec"] }"#, Quadlet, "warning: containers.web.timeoutStartSec"),
         (
             r#"{ "replicas": 2, "ports": [{ "name": "p", "container": 1, "host": 1, "address": null, "protocol": "tcp" }] }"#,
             Nixos,

@@ -58,9 +58,6 @@
     dependsOn = [
       "db"
     ];
-    podman = {
-      sdnotify = "healthy";
-    };
     extraOptions = [
       "--secret=web-cert-tls.crt,type=mount,target=/run/secrets/cert"
       "--secret=web-token,type=mount,target=/run/secrets/token"
