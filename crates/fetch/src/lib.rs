@@ -1,1 +1,106 @@
-//! Fetchers: inputs by lock and hash.
+//! Fetchers: trees and files from where a flake reference or an address says, by lock and by hash.
+//!
+//! **Layer.** Above `store`, into which everything is fetched; below what evaluates and builds. [`Fetcher::tree`] gets
+//! the tree of a [flake reference](nix_formats::flake_ref), [`Fetcher::tarball`] and [`Fetcher::file`] what is at an
+//! address. The same tree gives the same NAR hash, and the same `sourceInfo`, as
+//! in Nix.
+//!
+//! **It must never know** the language that a `flake.nix` is written in , nor
+//! the environment: the cache's directory, access tokens and hosts are given in [`Settings`].
+//!
+//! What comes from elsewhere is untrusted: archives cannot write outside of the directory that they are unpacked to,
+//! and where a hash is known nothing is kept that does not have it.
+
+mod archive;
+mod cache;
+mod download;
+mod error;
+mod forge;
+mod git;
+mod http;
+mod path;
+mod reference;
+mod tarball;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use nix_formats::flake_ref::{FlakeRef, Scheme};
+use store::Store;
+use store::progress::Progress;
+
+pub use error::FetchError;
+pub use reference::locate;
+pub use tree::Tree;
+
+/// What the caller decides about fetching.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Where downloads and what is known of them are kept.
+    pub cache: PathBuf,
+    /// Use the cache and the store only.
+    pub offline: bool,
+    /// Where a forge is reached, by its host as references name it (`github.com`, `git.example.org`): the base of its
+    /// programming interface. Hosts that are not here are reached where that kind of forge usually has it.
+    pub forges: BTreeMap<String, String>,
+    /// Access tokens, by the host that they are for.
+    pub access_tokens: BTreeMap<String, String>,
+}
+
+/// Fetches into a store.
+pub struct Fetcher {
+    store: Arc<dyn Store>,
+    progress: Arc<dyn Progress>,
+    settings: Settings,
+    /// Made when the network is first needed.
+    client: OnceLock<reqwest::blocking::Client>,
+}
+
+impl Fetcher {
+    /// A fetcher into `store`.
+    pub fn new(store: Arc<dyn Store>, progress: Arc<dyn Progress>, settings: Settings) -> Self {
+        Self { store, progress, settings, client: OnceLock::new() }
+    }
+
+    /// The tree that a reference means, in the store, and the reference that always means this tree.
+    ///
+    /// `name` is the name of the store object, `source` for a flake. If the reference has a `narHash`, the tree must
+    /// have it, and is not fetched again if it is in the store.
+    pub fn tree(&self, reference: &FlakeRef, name: &str) -> Result<Tree, FetchError> {
+        if let Some(tree) = self.known_tree(reference, name)? {
+            return Ok(tree);
+        }
+        let tree = match reference.scheme() {
+            Scheme::Path => self.path_tree(reference, name)?,
+            Scheme::Git => self.git_tree(reference, name)?,
+            Scheme::GitHub | Scheme::GitLab | Scheme::SourceHut => self.forge_tree(reference, name)?,
+            Scheme::Tarball => self.tarball_tree(reference, name)?,
+            Scheme::File => self.file_tree(reference, name)?,
+            Scheme::Mercurial | Scheme::Indirect => {
+                return Err(FetchError::Unsupported { what: reference.to_string(), reason: unsupported(reference) });
+            }
+        };
+        tree.check(reference)?;
+        Ok(tree)
+    }
+
+    /// The tree of a locked reference, if the store has it: then nothing needs to be fetched.
+    fn known_tree(&self, reference: &FlakeRef, name: &str) -> Result<Option<Tree>, FetchError> {
+        if !reference.is_locked() {
+            return Ok(None);
+        }
+        let Some(hash) = reference.nar_hash() else { return Ok(None) };
+        let path = nix_formats::store_path::source_path(name, &hash, [], false)?;
+        self.store.add_temp_root(&path)?;
+        Ok(self.store.is_valid(&path)?.then(|| Tree { path, locked: reference.clone() }))
+    }
+}
+
+fn unsupported(reference: &FlakeRef) -> &'static str {
+    match reference.scheme() {
+        Scheme::Mercurial => "Mercurial repositories cannot be fetched; use an archive of the revision",
+        _ => "names are not looked up in a registry; write where it is, as 'github:NixOS/nixpkgs'",
+    }
+}

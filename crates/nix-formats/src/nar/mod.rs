@@ -52,8 +52,8 @@ pub enum NarError {
     },
 }
 
-/// What is wrong with the name of a directory entry, if anything is.
-fn name_problem(name: &[u8]) -> Option<&'static str> {
+/// What is wrong with the name of a directory entry, if anything is: a name that is accepted is one path component.
+pub fn name_problem(name: &[u8]) -> Option<&'static str> {
     match name {
         b"" => Some("an entry's name is empty"),
         b"." | b".." => Some("an entry is called '.' or '..'"),

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use nix_formats::nar::{Event, NarError, Reader};
+use nix_formats::nar::{self, Event, NarError, Reader};
 use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, Timestamps};
 
 use super::canonical::TIMESTAMPS;
@@ -100,6 +100,10 @@ impl TreeSink for Restorer {
     }
 
     fn entry(&mut self, name: &[u8]) -> Result<(), TreeError> {
+        // Not every source of nodes has checked this: a git tree may hold any name.
+        if let Some(problem) = nar::name_problem(name) {
+            return Err(NarError::Misuse { reason: problem.to_owned() }.into());
+        }
         self.path.push(OsStr::from_bytes(name));
         self.name = CString::new(name).map_err(|error| self.failed("create")(io::Error::from(error)))?;
         Ok(())
