@@ -65,7 +65,10 @@ fn search_path(text: &str) -> Vec<SearchPathEntry> {
 
 fn search_path_entry(entry: &str) -> SearchPathEntry {
     let (prefix, path) = entry.split_once('=').unwrap_or(("", entry));
-    SearchPathEntry { prefix: prefix.to_owned(), path: path.to_owned() }
+    // A URL stays what it is.
+    let path =
+        if path.contains("://") { path.into() } else { std::path::absolute(path).unwrap_or_else(|_| path.into()) };
+    SearchPathEntry { prefix: prefix.to_owned(), path: path.display().to_string() }
 }
 
 fn read_arguments(arguments: &[String], settings: &mut Settings) -> Result<Request> {

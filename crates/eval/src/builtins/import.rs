@@ -25,7 +25,10 @@ pub(crate) fn import_resolved() -> &'static Value {
 }
 
 /// Files that come with the evaluator, below a directory that no real file can be in.
-const EMBEDDED: &[(&str, &str)] = &[("/__corepkgs__/fetchurl.nix", include_str!("fetchurl.nix"))];
+const EMBEDDED: &[(&str, &str)] = &[
+    ("/__corepkgs__/call-flake.nix", include_str!("call-flake.nix")),
+    ("/__corepkgs__/fetchurl.nix", include_str!("fetchurl.nix")),
+];
 
 /// The path itself, if it is that of an embedded file.
 pub(crate) fn embedded_path(path: &Path) -> Option<PathBuf> {

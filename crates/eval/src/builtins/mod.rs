@@ -7,6 +7,7 @@ mod conversion;
 mod derivation;
 mod fetch;
 mod files;
+mod flakes;
 mod hashing;
 mod import;
 mod lists;
@@ -69,6 +70,7 @@ pub const TABLES: &[&[Builtin]] = &[
     derivation::TABLE,
     fetch::TABLE,
     files::TABLE,
+    flakes::TABLE,
     hashing::TABLE,
     import::TABLE,
     lists::TABLE,

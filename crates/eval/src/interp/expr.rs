@@ -77,7 +77,7 @@ impl Interp {
     }
 
     #[inline]
-    fn suspend(&self, expr: &'static Expr, env: &'static Env) -> Value {
+    pub(super) fn suspend(&self, expr: &'static Expr, env: &'static Env) -> Value {
         self.counters.count_thunk();
         Thunk::new(Deferred::Expr(expr, env)).into()
     }

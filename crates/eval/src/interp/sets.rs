@@ -19,6 +19,19 @@ impl Interp {
         }
     }
 
+    /// The same for a set with `__overrides`: variables are looked up only when they are needed, since the slots
+    /// change.
+    fn bind_late(&self, literal: &'static AttrsLiteral, env: &'static Env) {
+        let sources = self.sources(literal.sources, env);
+        for (slot, binding) in (0..).zip(literal.bindings) {
+            let value = match binding {
+                Binding::Expr(expr @ Expr::Var { .. }) => self.suspend(expr, env),
+                _ => self.binding(binding, &sources, env),
+            };
+            env.set(slot, value);
+        }
+    }
+
     fn sources(&self, sources: &'static [Expr], env: &'static Env) -> Sources {
         sources.iter().map(|source| self.delay(source, env)).collect()
     }
@@ -47,7 +60,10 @@ impl Interp {
     pub(super) fn rec_attrs(&self, node: &'static RecAttrs, env: &'static Env) -> Result<Value> {
         let literal = &node.attrs;
         let env = Env::new(Some(env), literal.bindings.len());
-        self.bind(literal.bindings, literal.sources, env, 0);
+        match node.overrides {
+            None => self.bind(literal.bindings, literal.sources, env, 0),
+            Some(_) => self.bind_late(literal, env),
+        }
         let value = |slot: usize| env.get(slot as u32).unwrap_or(Value::NULL);
         let mut attrs = Attrs::build(literal.shape, value);
         if let Some(slot) = node.overrides {
