@@ -1,1 +1,30 @@
-//! A directory to its containers.
+//! A target to its derivations, images and values.
+//!
+//! Layer: above `eval`, `store`, `fetch`, `build`, `image` and `distribution`, which it joins: it implements the
+//! evaluator's [`eval::Host`] over them, brings the built-in builders together, and knows where a target's `pkgs` comes
+//! from. Below `deploy` and the command line.
+//!
+//! Architecture invariant: it knows neither terminal nor environment; what it needs from there is in [`Options`].
+
+mod derivations;
+mod derived;
+mod embedded;
+mod error;
+mod evaluate;
+mod files;
+mod host;
+mod options;
+mod own_binary;
+mod packages;
+mod project;
+mod sources;
+mod target;
+
+pub use derived::Derived;
+pub use error::Error;
+pub use files::Access;
+pub use host::Variables;
+pub use options::{Argument, Options};
+pub use packages::Packages;
+pub use project::Project;
+pub use target::{Named, Source, Target};

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 /// A function for the applet table that runs a uutils program under its own messages.
 macro_rules! uutils {
     ($name:literal, $krate:ident) => {
-        |argv| {
+        |argv: Vec<std::ffi::OsString>| {
             $crate::coreutils::prepare($name);
             let code = $krate::uumain(argv.into_iter());
             $crate::coreutils::finish(code)

@@ -17,6 +17,7 @@ mod coreutils;
 mod diff;
 mod install;
 mod lndir;
+mod ownership;
 mod shell;
 mod small;
 mod table;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use crate::coreutils::uutils;
-use crate::{ar, build_env, compress, coreutils, diff, lndir, shell, small, tarball};
+use crate::{ar, build_env, compress, coreutils, diff, lndir, ownership, shell, small, tarball};
 
 /// One program that the binary can be.
 pub(crate) struct Applet {
@@ -34,9 +34,9 @@ pub(crate) static APPLETS: &[Applet] = &[
     row("bzcat", compress::main),
     row("bzip2", compress::main),
     row("cat", uutils!("cat", uu_cat)),
-    row("chgrp", uutils!("chgrp", uu_chgrp)),
+    row("chgrp", ownership::chgrp),
     row("chmod", uutils!("chmod", uu_chmod)),
-    row("chown", uutils!("chown", uu_chown)),
+    row("chown", ownership::chown),
     row("cksum", uutils!("cksum", uu_cksum)),
     row("cmp", diff::cmp),
     row("comm", uutils!("comm", uu_comm)),

@@ -1,0 +1,56 @@
+//! What a project is told.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use eval::SearchPathEntry;
+use store::progress::Progress;
+
+use crate::files::Access;
+use crate::host::Variables;
+use crate::packages::Packages;
+
+/// What a project is told; nothing here is read from the environment by this crate.
+pub struct Options {
+    /// The root of the store.
+    pub data: PathBuf,
+    /// Where notes and downloads are kept that can be made again.
+    pub cache: PathBuf,
+    /// The running binary: a static program that is also a shell and utilities.
+    pub binary: PathBuf,
+    /// The current directory, to which paths in expressions of the command line are relative.
+    pub directory: PathBuf,
+    /// The home directory, which `~` in expressions means.
+    pub home: Option<PathBuf>,
+    /// The system to evaluate and build for, as `x86_64-linux`.
+    pub system: String,
+    /// What `<name>` finds.
+    pub search_path: Vec<SearchPathEntry>,
+    /// Which files an evaluation may read where the target does not decide that.
+    pub access: Access,
+    /// Whether a flake may read files and variables of this machine.
+    pub impure: bool,
+    /// Where `pkgs` comes from.
+    pub packages: Packages,
+    /// Arguments for functions that the target leads to.
+    pub arguments: Vec<(String, Argument)>,
+    /// Whether sources are copied into the store, or their paths only computed.
+    pub write: bool,
+    /// Whether the network may be used.
+    pub offline: bool,
+    /// How to build.
+    pub build: build::Options,
+    /// The environment as expressions see it.
+    pub variables: Variables,
+    /// Hears what goes on.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// An argument of the command line.
+#[derive(Clone, Debug)]
+pub enum Argument {
+    /// `--arg`: an expression.
+    Expression(String),
+    /// `--argstr`: a string.
+    String(String),
+}

@@ -1,0 +1,170 @@
+//! The evaluator, the store and the builder of one command, joined.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+use build::{Builder, Wanted};
+use eval::{Evaluator, Interp, Settings, Value};
+use image::{LayerCache, OciImage};
+use nix_formats::store_path::StorePath;
+use store::progress::{Activity, Outcome, Task};
+use store::{LocalStore, Store};
+
+use crate::derivations::Derivations;
+use crate::derived::{self, Derived};
+use crate::error::Error;
+use crate::files::Access;
+use crate::host::ProjectHost;
+use crate::options::Options;
+use crate::own_binary;
+use crate::sources::Sources;
+use crate::target::{Source, Target};
+
+/// A store, a builder, and an evaluator over both.
+pub struct Project {
+    pub(crate) options: Options,
+    store: Arc<LocalStore>,
+    builder: Arc<Builder>,
+    derivations: Arc<Derivations>,
+    own_object: OnceLock<StorePath>,
+}
+
+impl Project {
+    /// Opens the store, making it if it is not there.
+    ///
+    /// # Errors
+    /// The store cannot be opened.
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let store = Arc::new(LocalStore::open(&options.data)?);
+        let builder = Builder::new(Arc::clone(&store), options.build.clone())
+            .with_progress(Arc::clone(&options.progress))
+            .with_builtin(Box::new(OciImage::new(LayerCache::new(options.cache.join("layers")))));
+        Ok(Self {
+            options,
+            store,
+            builder: Arc::new(builder),
+            derivations: Arc::default(),
+            own_object: OnceLock::new(),
+        })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<LocalStore> {
+        &self.store
+    }
+
+    /// Evaluates a target and works on its value, on a thread with a deep stack.
+    ///
+    /// # Errors
+    /// The evaluation fails, or `work` does.
+    pub fn evaluate<R: Send>(
+        &self,
+        target: &Target,
+        work: impl FnOnce(&Interp, Value) -> Result<R, Error> + Send,
+    ) -> Result<R, Error> {
+        let task = Task::start(&*self.options.progress, Activity::Evaluate, &target.describe(), None);
+        let result = self.evaluator(target).run(|interp| work(interp, self.value(interp, target)?))?;
+        task.finish(Outcome::Done);
+        Ok(result)
+    }
+
+    /// The derivations of a target.
+    ///
+    /// # Errors
+    /// The evaluation fails, or its value is none.
+    pub fn derivations(&self, target: &Target) -> Result<Vec<Derived>, Error> {
+        self.evaluate(target, |interp, value| derived::collect(interp, value, &target.describe()))
+    }
+
+    /// Makes sure that the derivations are in the store, as `nix-instantiate` does.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn instantiate(&self, derived: &[Derived]) -> Result<(), Error> {
+        let paths: Vec<_> = derived.iter().map(|one| one.derivation.clone()).collect();
+        Ok(self.derivations.write(&paths, &*self.store)?)
+    }
+
+    /// Makes sure that the outputs are in the store, building what is missing; their paths, in order.
+    ///
+    /// # Errors
+    /// A build fails.
+    pub fn realise(&self, derived: &[Derived]) -> Result<Vec<StorePath>, Error> {
+        if let Some(paths) = self.all_there(derived)? {
+            return Ok(paths);
+        }
+        self.instantiate(derived)?;
+        let realised = self.builder.realise(&wanted(derived))?;
+        let outputs = derived.iter().zip(realised).map(|(one, realised)| realised.outputs[&one.output].clone());
+        Ok(outputs.collect())
+    }
+
+    /// The derivations that [`Project::realise`] would build, in an order in which it could.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn missing(&self, derived: &[Derived]) -> Result<Vec<StorePath>, Error> {
+        if self.all_there(derived)?.is_some() {
+            return Ok(Vec::new());
+        }
+        self.instantiate(derived)?;
+        Ok(self.builder.missing(&wanted(derived))?)
+    }
+
+    /// The outputs if all of them are in the store: then nothing need be written or asked of the builder.
+    fn all_there(&self, derived: &[Derived]) -> Result<Option<Vec<StorePath>>, Error> {
+        let mut paths = Vec::with_capacity(derived.len());
+        for one in derived {
+            match &one.path {
+                // The root first, so that nobody collects the object between the question and its use.
+                Some(path) => {
+                    self.store.add_temp_root(path)?;
+                    if !self.store.is_valid(path)? {
+                        return Ok(None);
+                    }
+                    paths.push(path.clone());
+                }
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(paths))
+    }
+
+    /// The store object of the running binary.
+    pub(crate) fn own_object(&self) -> Result<StorePath, Error> {
+        if let Some(path) = self.own_object.get() {
+            return Ok(path.clone());
+        }
+        let path = own_binary::store_object(&self.store, &self.options.binary, &self.options.cache)?;
+        Ok(self.own_object.get_or_init(|| path).clone())
+    }
+
+    fn evaluator(&self, target: &Target) -> Evaluator {
+        let options = &self.options;
+        // A flake is evaluated purely, everything else as the user's own files.
+        let pure =
+            options.access == Access::StoreOnly || (matches!(target.source, Source::Flake { .. }) && !options.impure);
+        let settings = Settings {
+            pure,
+            system: options.system.clone(),
+            current_time: std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs() as i64),
+            search_path: options.search_path.clone(),
+            home: options.home.clone(),
+            ..Settings::default()
+        };
+        let host = ProjectHost {
+            store: Arc::clone(&self.store),
+            builder: Arc::clone(&self.builder),
+            progress: Arc::clone(&options.progress),
+            variables: Arc::clone(&options.variables),
+            access: if pure { Access::StoreOnly } else { Access::Machine },
+            sources: Sources::new(options.write),
+            derivations: Arc::clone(&self.derivations),
+        };
+        Evaluator::new(Box::new(host), settings)
+    }
+}
+
+fn wanted(derived: &[Derived]) -> Vec<Wanted> {
+    derived.iter().map(|one| Wanted::some(one.derivation.clone(), BTreeSet::from([one.output.clone()]))).collect()
+}

@@ -1,0 +1,108 @@
+//! The command line: what is accepted, and which command runs.
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::commands;
+use crate::failure::{Failure, USAGE};
+use crate::settings::{GlobalArguments, Settings};
+
+/// From a Nix expression to a running container, without Nix, without Docker, without root.
+///
+/// A TARGET is what Nix users type: a file, a directory, or a flake reference such as `.#name`.
+#[derive(Parser)]
+#[command(name = "wharf", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
+struct CommandLine {
+    #[command(flatten)]
+    global: GlobalArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wharf build ./packages/ollama-container.nix    build an image; leaves the archive `result`
+  wharf run ./examples/registry -p 5000:5000     build it and run it
+  wharf push .#web registry.example.org/web:1.2  build it and send what the registry lacks
+  wharf eval --raw ./web.nix -A tag              look at a value
+
+Exit codes: 0 done, 1 what was asked failed, 2 the command line makes no sense;
+`wharf run` gives the container's own.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build images and hand them to docker or podman
+    Load(commands::load::Arguments),
+    /// Print what a builder wrote
+    Log(commands::log::Arguments),
+    /// Check that this machine can build and run containers
+    Doctor(commands::doctor::Arguments),
+    /// Look after the store: what is in it, is it whole, what may go
+    Store(commands::store::Arguments),
+    #[command(hide = true)]
+    Layer(commands::layer::Arguments),
+    /// Build images and other derivations
+    Build(commands::build::Arguments),
+    /// Print the value of an expression
+    Eval(commands::eval::Arguments),
+    /// Write the derivations of a target and print their paths
+    Instantiate(commands::instantiate::Arguments),
+    /// Serve container images from a directory
+    Registry(commands::registry::Arguments),
+    /// Programs that the binary carries: a shell and core utilities
+    Userland(commands::userland::Arguments),
+    /// Print a script that completes wharf's arguments in a shell
+    Completions(commands::completions::Arguments),
+    /// Write the manual pages
+    Man(commands::man::Arguments),
+}
+
+/// Parses the process's arguments and runs what they ask for; the exit code.
+pub(crate) fn run() -> i32 {
+    let command_line = match CommandLine::try_parse() {
+        Ok(command_line) => command_line,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            // If the message cannot be printed there is nobody to tell.
+            let _ = error.print();
+            return code;
+        }
+    };
+    let settings = match Settings::resolve(&command_line.global) {
+        Ok(settings) => settings,
+        Err(failure) => {
+            eprint!("{}", failure.render(false, false));
+            return USAGE;
+        }
+    };
+    dispatch(command_line.command, &settings).unwrap_or_else(|failure| failure.report(&settings))
+}
+
+fn dispatch(command: Command, settings: &Settings) -> Result<i32, Failure> {
+    match command {
+        Command::Doctor(arguments) => commands::doctor::run(&arguments, settings),
+        Command::Load(arguments) => commands::load::run(&arguments, settings),
+        Command::Log(arguments) => commands::log::run(&arguments, settings),
+        Command::Store(arguments) => commands::store::run(&arguments, settings),
+        Command::Layer(arguments) => commands::layer::run(&arguments),
+        Command::Build(arguments) => commands::build::run(&arguments, settings),
+        Command::Eval(arguments) => commands::eval::run(&arguments, settings),
+        Command::Instantiate(arguments) => commands::instantiate::run(&arguments, settings),
+        Command::Registry(arguments) => commands::registry::run(&arguments, settings),
+        Command::Userland(arguments) => commands::userland::run(&arguments),
+        Command::Completions(arguments) => commands::completions::run(&arguments, definition()),
+        Command::Man(arguments) => commands::man::run(&arguments, definition()),
+    }
+}
+
+/// The whole command line as data, for completions and manual pages.
+pub(crate) fn definition() -> clap::Command {
+    CommandLine::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_definition_is_consistent() {
+        super::definition().debug_assert();
+    }
+}

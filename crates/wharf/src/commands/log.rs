@@ -1,0 +1,66 @@
+//! `wharf log`.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+
+use nix_formats::store_path::StorePath;
+use store::{LocalStore, Store};
+
+use crate::failure::Failure;
+use crate::progress;
+use crate::settings::Settings;
+use crate::target::{BuildArguments, TargetArguments};
+
+/// Print what a builder wrote
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  wharf log /nix/store/…-web.drv   as the message of a failed build says it
+  wharf log ./web.nix              the log of a target")]
+pub(crate) struct Arguments {
+    /// A derivation, an output of one, or a target
+    subject: Option<String>,
+    #[command(flatten)]
+    what: TargetArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
+    let store_path = arguments.subject.as_deref().and_then(|text| StorePath::from_absolute(text).ok());
+    let derivation = match store_path {
+        Some(path) if path.is_derivation() => path,
+        Some(path) => deriver(&path, settings)?,
+        None => {
+            let target = arguments.what.target(arguments.subject.as_deref())?;
+            let build = BuildArguments::default();
+            let project = arguments.what.open(settings, &build, progress::observer(settings), false)?;
+            match &project.derivations(&target)?[..] {
+                [one] => one.derivation.clone(),
+                several => {
+                    return Err(Failure::usage(format!("{} has {} derivations", target.describe(), several.len()))
+                        .help("name one of them with --attr"));
+                }
+            }
+        }
+    };
+    print_log(&derivation, settings)
+}
+
+fn deriver(path: &StorePath, settings: &Settings) -> Result<StorePath, Failure> {
+    let info = LocalStore::open(&settings.data)?.require(path)?;
+    info.deriver.ok_or_else(|| Failure::new(format!("no derivation made '{}': it was added", path.to_absolute())))
+}
+
+fn print_log(derivation: &StorePath, settings: &Settings) -> Result<i32, Failure> {
+    let store = LocalStore::open(&settings.data)?;
+    let file = build::log_path(&store.log_dir(), derivation);
+    let input = File::open(&file).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::new(format!("there is no log of '{}'", derivation.to_absolute()))
+            .help("a builder that writes nothing, or that never ran here, leaves none"),
+        _ => Failure::io("read", &file, error),
+    })?;
+    let mut out = io::stdout().lock();
+    io::copy(&mut bzip2::read::MultiBzDecoder::new(input), &mut out)
+        .and_then(|_| out.flush())
+        .map_err(|error| Failure::io("print", &file, error))?;
+    Ok(0)
+}

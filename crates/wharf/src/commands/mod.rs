@@ -1,0 +1,14 @@
+//! One file for each command: its arguments, and what it does with them.
+
+pub(crate) mod build;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod eval;
+pub(crate) mod instantiate;
+pub(crate) mod layer;
+pub(crate) mod load;
+pub(crate) mod log;
+pub(crate) mod man;
+pub(crate) mod registry;
+pub(crate) mod store;
+pub(crate) mod userland;

@@ -1,0 +1,58 @@
+//! The environment variables that Wharf reads, each declared and explained once, and read nowhere else.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// A variable's name, and what it does: the list that the manual page prints.
+pub(crate) const VARIABLES: &[(&str, &str)] = &[
+    ("WHARF_HOME", "Where the store and the images are kept; default $XDG_DATA_HOME/wharf or ~/.local/share/wharf"),
+    ("WHARF_CACHE", "Where downloads and digests are cached; default $XDG_CACHE_HOME/wharf or ~/.cache/wharf"),
+    ("XDG_CONFIG_HOME", "Below it, wharf/registries.toml names mirrors and insecure registries"),
+    (
+        "NIX_PATH",
+        "What <name> finds in expressions, as Nix has it; <nixpkgs> is not used as pkgs unless --pkgs says so",
+    ),
+    ("NO_COLOR", "If set to anything, nothing is coloured"),
+    ("DOCKER_CONFIG", "The directory of Docker's config.json, from which credentials are read; default ~/.docker"),
+    ("REGISTRY_AUTH_FILE", "A file of credentials in the form of containers-auth.json(5), used before Docker's"),
+    ("SSL_CERT_FILE", "A PEM file of certificate authorities to trust beside Mozilla's"),
+];
+
+/// A snapshot of the environment.
+pub(crate) struct Environment {
+    /// `HOME`, if it is an absolute path.
+    pub(crate) home: Option<PathBuf>,
+    /// `NO_COLOR` is set and not empty.
+    pub(crate) no_color: bool,
+    /// `NIX_PATH`.
+    pub(crate) nix_path: String,
+}
+
+impl Environment {
+    /// Reads the variables that have one meaning for all commands.
+    pub(crate) fn read() -> Self {
+        Self {
+            home: directory("HOME"),
+            no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            nix_path: text("NIX_PATH").unwrap_or_default(),
+        }
+    }
+
+    /// Wharf's own directory: `own`, else `xdg`/wharf, else `HOME`/`fallback`/wharf.
+    pub(crate) fn wharf_directory(&self, own: &str, xdg: &str, fallback: &str) -> Option<PathBuf> {
+        directory(own).or_else(|| {
+            let base = directory(xdg).or_else(|| Some(self.home.as_ref()?.join(fallback)))?;
+            Some(base.join("wharf"))
+        })
+    }
+}
+
+/// A variable that names a directory. One that is relative counts as unset, as the XDG specification asks.
+pub(crate) fn directory(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// A variable as text; bytes that are no text count as unset.
+pub(crate) fn text(name: &str) -> Option<String> {
+    std::env::var_os(name).map(OsString::into_string)?.ok()
+}

@@ -1,0 +1,126 @@
+//! What every command needs to know, resolved from arguments and environment once.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::environment::Environment;
+use crate::failure::Failure;
+
+/// The options that every command takes.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArguments {
+    /// Say less: no progress; twice: no warnings
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "verbose")]
+    quiet: u8,
+    /// Say more: builders' output; twice: what Wharf itself does
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Print results as JSON on standard output
+    #[arg(long, global = true)]
+    json: bool,
+    /// Colour what is printed
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: When,
+    /// Use nothing from the network
+    #[arg(long, global = true)]
+    offline: bool,
+    /// The directory that holds the store, instead of $WHARF_HOME
+    #[arg(long, global = true, value_name = "DIR")]
+    store: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+/// How much is said on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verbosity {
+    /// Errors only.
+    Silent,
+    /// Errors and warnings.
+    Quiet,
+    /// Progress too.
+    Normal,
+    /// Builders' output too.
+    Verbose,
+    /// What Wharf itself does too.
+    Debug,
+}
+
+/// The resolved settings.
+pub(crate) struct Settings {
+    pub(crate) verbosity: Verbosity,
+    pub(crate) json: bool,
+    /// Whether standard output takes colours.
+    pub(crate) color_stdout: bool,
+    /// Whether standard error takes colours.
+    pub(crate) color_stderr: bool,
+    /// Whether standard error is a terminal on which lines can be redrawn.
+    pub(crate) live: bool,
+    pub(crate) offline: bool,
+    /// The root of the store: objects lie in its `nix/store`.
+    pub(crate) data: PathBuf,
+    pub(crate) cache: PathBuf,
+    pub(crate) environment: Environment,
+}
+
+impl Settings {
+    /// Resolves the settings. Nothing is created yet.
+    pub(crate) fn resolve(arguments: &GlobalArguments) -> Result<Self, Failure> {
+        let environment = Environment::read();
+        let verbosity = match (arguments.quiet, arguments.verbose) {
+            (2.., _) => Verbosity::Silent,
+            (1, _) => Verbosity::Quiet,
+            (_, 0) => Verbosity::Normal,
+            (_, 1) => Verbosity::Verbose,
+            _ => Verbosity::Debug,
+        };
+        let colored = |terminal: bool| match arguments.color {
+            When::Auto => terminal && !environment.no_color,
+            When::Always => true,
+            When::Never => false,
+        };
+        let stderr_is_terminal = std::io::stderr().is_terminal();
+        let homeless = |what: &str, variable: &str| {
+            Failure::new(format!("there is no place for {what}: HOME is not set"))
+                .help(format!("set {variable} to a directory"))
+        };
+        let data = match &arguments.store {
+            Some(dir) => std::path::absolute(dir).map_err(|error| Failure::io("resolve", dir, error))?,
+            None => environment
+                .wharf_directory("WHARF_HOME", "XDG_DATA_HOME", ".local/share")
+                .ok_or_else(|| homeless("the store", "WHARF_HOME"))?,
+        };
+        let cache = environment
+            .wharf_directory("WHARF_CACHE", "XDG_CACHE_HOME", ".cache")
+            .ok_or_else(|| homeless("the cache", "WHARF_CACHE"))?;
+        Ok(Self {
+            verbosity,
+            json: arguments.json,
+            color_stdout: colored(std::io::stdout().is_terminal()),
+            color_stderr: colored(stderr_is_terminal),
+            live: stderr_is_terminal && crate::environment::text("TERM").is_none_or(|term| term != "dumb"),
+            offline: arguments.offline,
+            data,
+            cache,
+            environment,
+        })
+    }
+
+    /// What is remembered of layers: digests and sizes, each of which can be computed again.
+    pub(crate) fn layer_cache(&self) -> image::LayerCache {
+        image::LayerCache::new(self.cache.join("layers"))
+    }
+
+    /// Where compressed archives of images are unpacked.
+    pub(crate) fn unpacked(&self) -> PathBuf {
+        self.cache.join("unpacked")
+    }
+}

@@ -1,0 +1,178 @@
+//! The arguments by which commands name what they work on, and the project they open for it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use eval::SearchPathEntry;
+use project::{Access, Argument, Named, Options, Packages, Project, Target};
+use store::progress::Progress;
+
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+/// What to evaluate.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "What to evaluate")]
+pub(crate) struct TargetArguments {
+    /// Evaluate this file; TARGET is then an attribute path in it
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Evaluate this text; TARGET is then an attribute path in its value
+    #[arg(short = 'E', long = "expr", value_name = "TEXT", conflicts_with = "file")]
+    expression: Option<String>,
+    /// Take this attribute of the value
+    #[arg(short = 'A', long = "attr", value_name = "PATH")]
+    attribute: Option<String>,
+    /// Give functions this argument: a name and an expression
+    #[arg(long = "arg", num_args = 2, value_names = ["NAME", "EXPR"], action = clap::ArgAction::Append)]
+    arguments: Vec<String>,
+    /// Give functions this argument: a name and a string
+    #[arg(long = "argstr", num_args = 2, value_names = ["NAME", "STRING"], action = clap::ArgAction::Append)]
+    string_arguments: Vec<String>,
+    /// Where pkgs comes from: a file, a directory, or <name> of the search path [default: the built-in set]
+    #[arg(long, value_name = "PKGS")]
+    pkgs: Option<String>,
+    /// Add to what <name> finds, before NIX_PATH
+    #[arg(short = 'I', long = "include", value_name = "NAME=PATH")]
+    include: Vec<String>,
+    /// The system to evaluate for
+    #[arg(long, value_name = "SYSTEM")]
+    system: Option<String>,
+    /// Let a flake read files and variables of this machine
+    #[arg(long)]
+    impure: bool,
+}
+
+/// How builds are made.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "How to build")]
+pub(crate) struct BuildArguments {
+    /// How many derivations to build at the same time [default: the number of processors]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<std::num::NonZeroUsize>,
+    /// How many processors each build may use [default: all]
+    #[arg(long, value_name = "N")]
+    cores: Option<std::num::NonZeroUsize>,
+    /// Go on with what does not depend on a failed build
+    #[arg(short, long)]
+    keep_going: bool,
+    /// Keep the directory of a failed build
+    #[arg(long)]
+    keep_failed: bool,
+}
+
+impl TargetArguments {
+    /// Finds the target that these arguments and the positional one mean.
+    pub(crate) fn target(&self, positional: Option<&str>) -> Result<Target, Failure> {
+        let named = Named {
+            positional: positional.map(str::to_owned),
+            file: self.file.clone(),
+            expression: self.expression.clone(),
+            attribute: self.attribute.clone(),
+        };
+        Ok(named.resolve(&current_directory()?)?)
+    }
+
+    /// Opens the project. With `write`, sources that expressions name are copied into the store.
+    pub(crate) fn open(
+        &self,
+        settings: &Settings,
+        build: &BuildArguments,
+        progress: Arc<dyn Progress>,
+        write: bool,
+    ) -> Result<Project, Failure> {
+        let binary = std::env::current_exe()
+            .map_err(|error| Failure::new("cannot find the running binary").because(error.to_string()))?;
+        let directory = current_directory()?;
+        let packages = match self.pkgs.as_deref() {
+            None => Packages::BuiltIn,
+            Some(text) => match text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
+                Some(name) => Packages::SearchPath(name.to_owned()),
+                None => Packages::File(directory.join(text)),
+            },
+        };
+        let options = Options {
+            data: settings.data.clone(),
+            cache: settings.cache.clone(),
+            build: build.resolve(&binary),
+            binary,
+            directory,
+            home: settings.environment.home.clone(),
+            system: self.system.clone().unwrap_or_else(|| format!("{}-linux", std::env::consts::ARCH)),
+            search_path: self.search_path(settings),
+            access: Access::Machine,
+            impure: self.impure,
+            packages,
+            arguments: self.given(),
+            write,
+            offline: settings.offline,
+            variables: Arc::new(|name| std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec)),
+            progress,
+        };
+        Ok(Project::open(options)?)
+    }
+
+    fn given(&self) -> Vec<(String, Argument)> {
+        let pairs = |flat: &[String], make: fn(String) -> Argument| -> Vec<(String, Argument)> {
+            flat.chunks_exact(2).map(|pair| (pair[0].clone(), make(pair[1].clone()))).collect()
+        };
+        let mut given = pairs(&self.arguments, Argument::Expression);
+        given.extend(pairs(&self.string_arguments, Argument::String));
+        given
+    }
+
+    fn search_path(&self, settings: &Settings) -> Vec<SearchPathEntry> {
+        let included = self.include.iter().map(|entry| search_path_entry(entry));
+        included.chain(split_search_path(&settings.environment.nix_path)).collect()
+    }
+}
+
+impl BuildArguments {
+    fn resolve(&self, binary: &std::path::Path) -> build::Options {
+        let mut options = build::Options::new();
+        options.jobs = self.jobs.unwrap_or(options.cores);
+        options.cores = self.cores.unwrap_or(options.cores);
+        options.shell = Some(binary.to_owned());
+        options.keep_going = self.keep_going;
+        options.keep_failed = self.keep_failed;
+        options
+    }
+}
+
+pub(crate) fn current_directory() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::new("the current directory is not there").because(error.to_string()))
+}
+
+/// `name=path`, or a path whose entries are names.
+fn search_path_entry(text: &str) -> SearchPathEntry {
+    let (prefix, path) = text.split_once('=').unwrap_or(("", text));
+    SearchPathEntry { prefix: prefix.to_owned(), path: path.to_owned() }
+}
+
+/// Splits at colons, but for those of addresses such as `https://…` and of `flake:` and `channel:`.
+fn split_search_path(text: &str) -> Vec<SearchPathEntry> {
+    let mut entries: Vec<String> = Vec::new();
+    for piece in text.split(':') {
+        match entries.last_mut() {
+            Some(last) if piece.starts_with("//") || last.ends_with("flake") || last.ends_with("channel") => {
+                last.push(':');
+                last.push_str(piece);
+            }
+            _ => entries.push(piece.to_owned()),
+        }
+    }
+    entries.iter().filter(|entry| !entry.is_empty()).map(|entry| search_path_entry(entry)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_search_path_keeps_addresses_whole() {
+        let entries = split_search_path("nixpkgs=/a:/b:x=https://e.org/c.tar.gz:y=flake:nixpkgs");
+        let shown: Vec<String> = entries.iter().map(|entry| format!("{}={}", entry.prefix, entry.path)).collect();
+        assert_eq!(shown, ["nixpkgs=/a", "=/b", "x=https://e.org/c.tar.gz", "y=flake:nixpkgs"]);
+    }
+}

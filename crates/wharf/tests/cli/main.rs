@@ -1,0 +1,25 @@
+//! The command line from outside: what users type, and what they get.
+
+mod frame;
+mod userland;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The program under test, with an environment that knows nothing of this machine's user.
+fn wharf(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
+    command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin");
+    command
+}
+
+/// What a command wrote, as text.
+fn text(output: &Output) -> (String, String) {
+    (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Says that a test could not look at everything; with `WHARF_REQUIRE_PEERS` that is a failure.
+fn missing(peer: &str) {
+    assert!(std::env::var_os("WHARF_REQUIRE_PEERS").is_none_or(|value| value != "1"), "needs {peer}");
+    println!("skipped: needs {peer}");
+}

@@ -1,0 +1,4 @@
+set -u
+echo ${a:-x}
+echo $undefined
+echo notreached
