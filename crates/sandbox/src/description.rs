@@ -105,7 +105,8 @@ pub struct Mount {
 pub enum Entry {
     /// A directory with these permission bits.
     Directory(u32),
-    /// A file with this text and these permission bits, in place of whatever the root has there.
+    /// A file with this text and these permission bits, in place of whatever the root has there. Left out where a
+    /// link leads to a mount that is read-only: what is there then stays.
     File(Vec<u8>, u32),
     /// A symbolic link with this target.
     Symlink(PathBuf),

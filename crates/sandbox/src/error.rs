@@ -35,6 +35,12 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The layers of an overlay root could not be stacked, as on a file system that cannot hold its upper directory.
+    #[error("cannot stack the layers of the root: {source}")]
+    Overlay {
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// The program could not be executed.
     #[error("cannot execute {program} in the sandbox: {source}")]
     Execute {
@@ -65,6 +71,7 @@ impl Error {
             Error::Namespaces { source }
             | Error::IdMap { source, .. }
             | Error::Setup { source, .. }
+            | Error::Overlay { source }
             | Error::Execute { source, .. }
             | Error::System { source, .. } => Some(source),
         }

@@ -16,10 +16,11 @@ use crate::plan::{FileSystem, InRoot, Step};
 pub(crate) fn furnish(step: &Step, root: BorrowedFd<'_>) -> Result<(), Errno> {
     match step {
         Step::MakeDirectory { at, mode } => directory(root, at, *mode).map(drop),
-        Step::WriteFile { at, contents, mode } => {
-            let file = new_file(root, at, *mode)?;
-            write_all(&file, contents)
-        }
+        Step::WriteFile { at, contents, mode } => match new_file(root, at, *mode) {
+            Ok(file) => write_all(&file, contents),
+            Err(Errno::ROFS) => Ok(()),
+            Err(errno) => Err(errno),
+        },
         Step::MakeSymlink { at, to } => {
             let parent = parent(root, at)?;
             remove_file(&parent, &at.name)?;

@@ -28,6 +28,7 @@ mod furnish;
 mod plan;
 mod seccomp;
 mod spawn;
+mod terminal;
 
 pub use description::{
     Capabilities, Entry, IdMap, IdRange, Identity, Mount, Network, Overlay, Root, Sandbox, Seccomp, StandardStreams,
@@ -38,3 +39,4 @@ pub use error::Error;
 pub use follow::{Ending, Watch};
 pub use rustix::process::{Resource, Rlimit, Signal};
 pub use spawn::{Child, Exit, probe};
+pub use terminal::Terminal;

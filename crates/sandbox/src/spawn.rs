@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use crate::child::{self, Descriptors};
 use crate::description::{IdMap, IdRange, Network, Sandbox};
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 
 /// A running sandboxed process. Dropping it kills the process and all its descendants.
 #[derive(Debug)]
@@ -151,6 +151,7 @@ impl Child {
         self.wait()?;
         let source = io::Error::from(errno);
         match plan.steps.get(number as usize) {
+            Some(Step::OverlayRoot { .. }) => Err(Error::Overlay { source }),
             Some(step) => Err(Error::Setup { step: step.describe(), source }),
             None => {
                 let program = sandbox.arguments.first().map(PathBuf::from).unwrap_or_default();

@@ -1,0 +1,120 @@
+//! The life of a container, from its image to its exit code.
+
+use std::sync::Arc;
+
+use image::Image;
+use sandbox::{Child, Signal, Terminal};
+use store::progress::Progress;
+
+use crate::attend::{Console, Signals, attend};
+use crate::cgroup::Cgroups;
+use crate::container::Container;
+use crate::error::RuntimeError;
+use crate::layers::{unpack_flat, unpack_image};
+use crate::options::RunOptions;
+use crate::ports;
+use crate::scratch::Scratch;
+
+/// Runs a container of the image until it ends, and returns its exit code (128 + the signal's number if one ended it).
+///
+/// Signals that this process gets meanwhile go to the container; one that it does not handle ends it. When this returns,
+/// or the process dies in whatever way, nothing of the container is left: processes and mounts go with its namespaces,
+/// and its directory with the next run at the latest.
+///
+/// # Errors
+/// The container could not be started. What it does after that is its exit code's matter.
+pub fn run(image: &Image, options: &RunOptions, progress: &Arc<dyn Progress>) -> Result<i32, RuntimeError> {
+    let listening = ports::listen(&options.ports)?;
+    check(options, progress.as_ref());
+    for port in listening.iter().filter(|_| options.network == crate::Network::Private) {
+        if let Some(address) = port.address().filter(|_| options.ports.iter().any(|port| port.host == 0)) {
+            progress.warn(&format!("port {} of the container is published at {address}", port.container()));
+        }
+    }
+    let unpacked = unpack_image(image, &options.cache, progress.as_ref())?;
+    let name = options.name.clone().map_or_else(random_name, Ok)?;
+    let scratch = Scratch::new(&options.state.join("containers"), &name)?;
+    let cgroups = Cgroups::new(&name, options, progress.as_ref());
+    let terminal = if options.terminal { Some(Terminal::open()?) } else { None };
+    let container = Container {
+        image,
+        options,
+        unpacked: &unpacked,
+        scratch: &scratch,
+        name: &name,
+        terminal: terminal.as_ref(),
+        cgroups: cgroups.directories(),
+    };
+    let signals = Signals::catch()?;
+    let mut child = start(&container, progress.as_ref())?;
+    let console = terminal.map(|terminal| Console { master: terminal.master, input: options.interactive });
+    let stop = stop_signal(image.config.config.stop_signal.as_deref(), progress.as_ref());
+    let published = match options.network {
+        crate::Network::Private => Some(ports::publish(listening, &child)?),
+        crate::Network::Host | crate::Network::None => None,
+    };
+    let code = attend(&mut child, &signals, console.as_ref(), stop);
+    drop(published);
+    code
+}
+
+fn start(container: &Container<'_>, progress: &dyn Progress) -> Result<Child, RuntimeError> {
+    let program_error = |error| match error {
+        sandbox::Error::Execute { program, source } => {
+            let program = program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            RuntimeError::Program { program, source }
+        }
+        error => RuntimeError::Sandbox(error),
+    };
+    match container.sandbox(container.overlay()?)?.spawn() {
+        Err(sandbox::Error::Overlay { .. }) => {}
+        started => return started.map_err(program_error),
+    }
+    // As when the cache is on an overlay itself. A copy is slower, but the same.
+    let flat = container.scratch.directory("root")?;
+    unpack_flat(container.image, &flat, progress)?;
+    let stage = container.scratch.path().join("stage");
+    std::fs::remove_dir(&stage).map_err(RuntimeError::file("remove the directory", &stage))?;
+    container.sandbox(sandbox::Root::Directory(flat))?.spawn().map_err(program_error)
+}
+
+/// Says which options have no effect together.
+fn check(options: &RunOptions, progress: &dyn Progress) {
+    if !options.ports.is_empty() && options.network != crate::Network::Private {
+        progress.warn("published ports have no effect without a network of the container's own");
+    }
+    if options.volumes.iter().any(|volume| options.tmpfs.iter().any(|tmpfs| tmpfs.target == volume.target)) {
+        progress.warn("a volume hides the directory in memory at the same place");
+    }
+}
+
+/// The signal that the image wants to be stopped by: `SIGQUIT`, `QUIT` or a number.
+fn stop_signal(text: Option<&str>, progress: &dyn Progress) -> Signal {
+    let Some(text) = text else { return Signal::TERM };
+    let known = [
+        ("HUP", Signal::HUP),
+        ("INT", Signal::INT),
+        ("QUIT", Signal::QUIT),
+        ("KILL", Signal::KILL),
+        ("USR1", Signal::USR1),
+        ("USR2", Signal::USR2),
+        ("TERM", Signal::TERM),
+        ("WINCH", Signal::WINCH),
+    ];
+    let name = text.strip_prefix("SIG").unwrap_or(text);
+    let number = text.parse().ok();
+    match known.iter().find(|(known, signal)| *known == name || Some(signal.as_raw()) == number) {
+        Some((_, signal)) => *signal,
+        None => {
+            progress.warn(&format!("the image's stop signal '{text}' is not known here; SIGTERM is used"));
+            Signal::TERM
+        }
+    }
+}
+
+fn random_name() -> Result<String, RuntimeError> {
+    let mut bytes = [0; 6];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(RuntimeError::file("read", "/dev/urandom"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

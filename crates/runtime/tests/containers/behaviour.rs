@@ -1,0 +1,173 @@
+//! What a container sees of its configuration and options.
+
+use serde_json::json;
+
+use runtime::{Network, RunOptions, RuntimeError};
+
+use crate::image_files::{Place, base};
+
+#[test]
+fn configuration_is_honoured() {
+    let Some(base) = base() else { return };
+    let config = json!({
+        "Entrypoint": ["sh", "-c"],
+        "Cmd": ["id -u; id -g; pwd; hostname; echo $A $HOME $0 $$; cat /etc/hostname; ls -d /data /tmp /srv/deep; ls /proc/self/fd | { read a; read b; read c; read d; echo \"fds:$d\"; }"],
+        "Env": ["PATH=/bin", "A=b=c"],
+        "User": "user",
+        "WorkingDir": "/srv/deep",
+        "Volumes": { "/data": {} },
+    });
+    let place = Place::new(&[base], config);
+    let (code, out, err) = place.output(&json!({ "name": "boat" }), "");
+    assert_eq!((code, err.as_str()), (0, ""));
+    let expected = "1234\n5678\n/srv/deep\nboat\nb=c /home/user sh 1\nboat\n/data\n/srv/deep\n/tmp\nfds:3\n";
+    assert_eq!(out, expected);
+    assert!(place.is_clean());
+}
+
+#[test]
+fn options_come_before_the_configuration() {
+    let Some(place) = Place::shell("exit 9") else { return };
+    let volume = place.path().join("volume");
+    std::fs::create_dir(&volume).unwrap();
+    std::fs::set_permissions(&volume, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let script = "{ id -u; id -g; pwd; echo $MORE; cat /mem/x 2>&1; } > /out/seen; echo y > /mem/x; exit 4";
+    let options = RunOptions {
+        entrypoint: Some("/bin/sh".into()),
+        command: vec!["-c".into(), script.into()],
+        user: Some("77:88".into()),
+        directory: Some("/data".into()),
+        environment: vec![("MORE".into(), "than before".into())],
+        volumes: vec![format!("{}:/out", volume.display()).parse().unwrap()],
+        tmpfs: vec!["/mem:size=64k".parse().unwrap()],
+        network: Network::None,
+        ..place.options()
+    };
+    assert_eq!(place.run(&options).unwrap(), 4);
+    let seen = std::fs::read_to_string(volume.join("seen")).unwrap();
+    assert_eq!(seen, "77\n88\n/data\nthan before\ncat: can't open '/mem/x': No such file or directory\n");
+    assert!(place.is_clean());
+}
+
+#[test]
+fn changes_are_gone_but_volumes_stay() {
+    let script =
+        "test ! -e /changed && echo x > /changed && cat /kept/n 2>/dev/null; echo $(( $(cat /kept/n) + 1 )) > /kept/n";
+    let Some(place) = Place::shell(script) else { return };
+    let settings = json!({ "volumes": ["counter:/kept"] });
+    place.output(&settings, "");
+    place.output(&settings, "");
+    assert_eq!(place.output(&settings, "").1, "2\n");
+    assert!(place.is_clean());
+}
+
+#[test]
+fn read_only_roots_and_volumes() {
+    let Some(base) = base() else { return };
+    let script = "echo x > /x; echo y > /data/y && echo data; echo z > /ro/z; echo fine > /dev/null && echo null; \
+                  echo w > /proc/sys/kernel/hostname; ls /sys > /dev/null && echo sys";
+    let place = Place::new(
+        &[base],
+        json!({ "Cmd": ["/bin/sh", "-c", format!("{{ {script}; }} > /out/log 2>&1")], "Env": ["PATH=/bin"], "Volumes": { "/data": {} } }),
+    );
+    let (out, ro) = (place.path().join("out"), place.path().join("ro"));
+    std::fs::create_dir(&out).unwrap();
+    std::fs::create_dir(&ro).unwrap();
+    let options = RunOptions {
+        read_only: true,
+        volumes: vec![
+            format!("{}:/out", out.display()).parse().unwrap(),
+            format!("{}:/ro:ro", ro.display()).parse().unwrap(),
+        ],
+        ..place.options()
+    };
+    place.run(&options).unwrap();
+    let log = std::fs::read_to_string(out.join("log")).unwrap();
+    assert_eq!(log.matches("Read-only file system").count(), 3, "{log}");
+    for word in ["data\n", "null\n", "sys\n"] {
+        assert!(log.contains(word), "{log}");
+    }
+}
+
+#[test]
+fn input_and_terminals() {
+    let Some(place) = Place::shell("cat; tty; echo end") else { return };
+    let (_, out, _) = place.output(&json!({ "interactive": true }), "from outside\n");
+    assert_eq!(out, "from outside\nnot a tty\nend\n");
+    let (_, out, _) = place.output(&json!({}), "from outside\n");
+    assert_eq!(out, "not a tty\nend\n");
+    let (code, out, err) = place.output(
+        &json!({ "terminal": true, "command": ["sh", "-c", "test -t 0 && test -t 1 && echo yes; exit 5"] }),
+        "",
+    );
+    assert_eq!((code, out.as_str()), (5, "yes\r\n"), "{err}");
+}
+
+#[test]
+fn published_ports_lead_inside() {
+    let script = "mkdir -p /www; echo hello > /www/index.html; exec httpd -f -p 8080 -h /www";
+    let Some(base) = base() else { return };
+    let place = Place::new(
+        &[base],
+        json!({ "Cmd": ["sh", "-c", script.replace("mkdir", "/bin/busybox mkdir")], "Env": ["PATH=/bin"] }),
+    );
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = json!({ "ports": [format!("127.0.0.1:{free}:8080")] });
+    let mut process = place.process(&settings).spawn().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let text = loop {
+        if let Some(text) = fetch(free).filter(|text| text.contains("hello")) {
+            break text;
+        }
+        assert!(std::time::Instant::now() < deadline, "the server does not answer");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
+    // Taken, now.
+    let taken = place.output(&settings, "");
+    assert!(taken.0 == 125 && taken.2.contains(&format!("cannot listen on 127.0.0.1:{free}")), "{taken:?}");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&process), rustix::process::Signal::TERM).unwrap();
+    assert!(process.wait().unwrap().code().is_some());
+    assert!(place.is_clean());
+}
+
+fn fetch(port: u16) -> Option<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[test]
+fn mistakes_are_named() {
+    let Some(base) = base() else { return };
+    let nothing = Place::new(std::slice::from_ref(&base), json!({}));
+    assert!(matches!(nothing.run(&nothing.options()), Err(RuntimeError::NoCommand)));
+    let command = |words: &[&str]| RunOptions {
+        command: words.iter().map(|word| (*word).to_owned()).collect(),
+        ..nothing.options()
+    };
+    let error = nothing.run(&command(&["no-such-program"])).unwrap_err().to_string();
+    assert!(error.starts_with("cannot start 'no-such-program'"), "{error}");
+    let error = nothing.run(&RunOptions { user: Some("who".into()), ..command(&["sh"]) }).unwrap_err().to_string();
+    assert!(error.contains("no user 'who' in its /etc/passwd"), "{error}");
+    let volumes = vec!["/does/not/exist:/x".parse().unwrap()];
+    let error = nothing.run(&RunOptions { volumes, ..command(&["sh"]) }).unwrap_err().to_string();
+    assert!(error.contains("'/does/not/exist' cannot be mounted"), "{error}");
+    assert!(nothing.is_clean());
+}
+
+#[test]
+fn starting_is_quick() {
+    let Some(place) = Place::shell("exit 0") else { return };
+    let mut best = std::time::Duration::MAX;
+    for _ in 0..4 {
+        let start = std::time::Instant::now();
+        assert_eq!(place.run(&place.options()).unwrap(), 0);
+        best = best.min(start.elapsed());
+    }
+    println!("a container from start to end: {best:?}");
+    assert!(best < std::time::Duration::from_millis(200), "{best:?}");
+}
