@@ -55,7 +55,7 @@ pub enum ErrorKind {
         definition: Pos,
     },
     /// A value that needs itself.
-    InfiniteRecursion,
+    InfiniteRecursion(Cycle),
     /// Calls nested too deeply, or no stack left. Not remembered by thunks: from elsewhere it may work.
     StackTooDeep,
     /// Text that does not parse.
@@ -69,6 +69,15 @@ pub enum ErrorKind {
     Host,
     /// Anything else that is wrong with the program.
     Other,
+}
+
+/// Values that need each other in a circle.
+#[derive(Clone, Debug, Default)]
+pub struct Cycle {
+    /// Where they are written. Each needs the one before it, and the first needs the last.
+    pub values: Vec<Pos>,
+    /// The address of the thunk at which the circle closes, as long as it is not whole.
+    pub(crate) open_at: Option<usize>,
 }
 
 /// A source, comparable and printable by its name.

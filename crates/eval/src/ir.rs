@@ -62,6 +62,36 @@ pub enum Expr {
 
 const _: () = assert!(size_of::<Expr>() == 16);
 
+impl Expr {
+    /// Where it is written, as far as that is known without its children.
+    pub fn pos(&self) -> Pos {
+        match self {
+            Expr::Const(_) | Expr::Attrs(_) | Expr::RecAttrs(_) => Pos::NONE,
+            Expr::Var { pos, .. } => *pos,
+            Expr::WithVar(node) => node.pos,
+            Expr::SelectOne(node) => node.name.pos,
+            Expr::Select(Select { path, .. }) | Expr::HasAttr(HasAttr { path, .. }) => match path.last() {
+                Some(Step::Static(name)) => name.pos,
+                Some(Step::Dynamic(_, pos)) => *pos,
+                None => Pos::NONE,
+            },
+            Expr::List(node)
+            | Expr::Update(node)
+            | Expr::ConcatLists(node)
+            | Expr::Interpolate(node)
+            | Expr::InterpolatePath(node) => node.pos,
+            Expr::Lambda(node) => node.pos(),
+            Expr::Call(node) => node.pos,
+            Expr::Let(node) => node.body.pos(),
+            Expr::With(node) => node.body.pos(),
+            Expr::If(node) => node.pos,
+            Expr::Assert(node) => node.pos,
+            Expr::Not(node) => node.pos,
+            Expr::Binary(_, node) => node.pos,
+        }
+    }
+}
+
 /// Operators that are not resolved while compiling.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Operator {

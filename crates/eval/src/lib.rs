@@ -32,7 +32,7 @@ mod toml;
 pub mod version;
 pub mod xml;
 
-pub use error::{Error, ErrorKind, Frame, Result, SourceRef};
+pub use error::{Cycle, Error, ErrorKind, Frame, Result, SourceRef};
 pub use evaluator::Evaluator;
 pub use heap::{Attr, Attrs, AttrsBuilder, Context, Kind, List, Str, StrBuilder, Value};
 pub use host::{

@@ -9,7 +9,7 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Renderer, Snippet};
 use syntax::{Span, SyntaxError};
 
-use crate::error::{Error, ErrorKind, Frame, SourceRef};
+use crate::error::{Cycle, Error, ErrorKind, Frame, SourceRef};
 use crate::position::{Pos, Source};
 use crate::symbol::Symbol;
 
@@ -35,6 +35,8 @@ const INNER_STEPS: usize = 3;
 const OUTER_STEPS: usize = 2;
 /// A set with this few attributes is shown whole where one is missing.
 const FEW_NAMES: usize = 6;
+/// Cycles of more values are told by the trace.
+const MAX_CYCLE: usize = 8;
 /// Syntax errors that are shown of one text.
 const MAX_SYNTAX_ERRORS: usize = 5;
 
@@ -69,7 +71,11 @@ fn main_group(error: &Error, options: ReportOptions) -> Group<'static> {
     let mut elements: Vec<Element<'static>> = Vec::new();
     let place = [error.pos].into_iter().chain(error.trace.iter().map(|frame| frame.pos)).find(|pos| pos.is_some());
     if let Some((source, span)) = place.and_then(Pos::resolve) {
-        elements.push(snippet(source, span, &[]).into());
+        let labels = match &error.kind {
+            ErrorKind::InfiniteRecursion(cycle) => cycle_labels(cycle, source),
+            _ => Vec::new(),
+        };
+        elements.push(snippet(source, span, &labels).into());
     }
     if let Some(help) = advice(&error.kind) {
         elements.push(Level::HELP.message(help).into());
@@ -78,6 +84,28 @@ fn main_group(error: &Error, options: ReportOptions) -> Group<'static> {
         elements.extend(short_trace(error).into_iter().map(|line| Element::from(Level::NOTE.message(line))));
     }
     Level::ERROR.primary_title(sentence(&error.message)).elements(elements)
+}
+
+/// The values of a cycle, each with what it needs; those in other texts are left to the trace.
+fn cycle_labels(cycle: &Cycle, source: &Source) -> Vec<(Span, String)> {
+    let places: Vec<Span> = cycle
+        .values
+        .iter()
+        .rev()
+        .filter_map(|pos| pos.resolve())
+        .filter(|(other, _)| std::ptr::eq(*other, source))
+        .map(|(_, span)| span)
+        .collect();
+    let count = places.len();
+    if count > MAX_CYCLE || count < cycle.values.len() {
+        return Vec::new();
+    }
+    let words = |index: usize| match count {
+        1 => "this needs itself".to_owned(),
+        _ if index + 1 < count => format!("{}: this needs {}", index + 1, index + 2),
+        _ => format!("{}: this needs 1", index + 1),
+    };
+    places.into_iter().enumerate().map(|(index, span)| (span, words(index))).collect()
 }
 
 /// A message as a title: one that is empty says so.
@@ -125,11 +153,12 @@ fn snippet(source: &Source, span: Span, labels: &[(Span, String)]) -> Snippet<'s
         let end = end.min(line_end(&text, start)).max(start);
         start - window.start..end - window.start
     };
+    let own_words = labels.iter().find(|(other, _)| *other == span).map(|(_, words)| words.clone());
     let mut snippet = Snippet::source(text[window.clone()].to_owned())
         .line_start(source.lines().position(window.start as u32).line as usize)
         .path(source.display_name())
-        .annotation(AnnotationKind::Primary.span(visible(within(span), &text[window.clone()])));
-    for (span, words) in labels {
+        .annotation(AnnotationKind::Primary.span(visible(within(span), &text[window.clone()])).label(own_words));
+    for (span, words) in labels.iter().filter(|(other, _)| *other != span) {
         let range = visible(within(*span), &text[window.clone()]);
         snippet = snippet.annotation(AnnotationKind::Context.span(range).label(words.clone()));
     }
@@ -181,9 +210,6 @@ fn advice(kind: &ErrorKind) -> Option<String> {
         ErrorKind::MissingAttr { name, candidates } => (*name, candidates, "the set has"),
         ErrorKind::UndefinedVariable { name, candidates } => (*name, candidates, ""),
         ErrorKind::WrongArgument { name, candidates, .. } => (*name, candidates, "the function takes"),
-        ErrorKind::InfiniteRecursion => {
-            return Some("break the cycle: one of its values must not need the next".into());
-        }
         _ => return None,
     };
     let near = near_names(name, candidates);

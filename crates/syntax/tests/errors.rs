@@ -24,6 +24,7 @@ fn says_what_was_expected_and_found() {
     let cases = [
         ("", "1:1: expected an expression, found the end of the text"),
         ("{ a = 1 }", "1:9: expected ';' after the value, found '}'"),
+        ("{ a = 1;\n  b = f 2\n  c.d = 3; }", "2:10: expected ';' after the value, found another binding"),
         ("{ a }", "1:6: expected ':' or '@' after the pattern, found the end of the text"),
         ("[ 1 2", "1:6: expected a list element or ']', found the end of the text"),
         ("[ 1 -2 ]", "1:5: expected a list element or ']', found '-'"),

@@ -34,6 +34,6 @@ fn round(value: Value, operation: fn(f64) -> f64) -> Result<Value> {
             }
             Err(Error::other(format!("{float} is not an integer that fits in 64 bits when rounded")))
         }
-        _ => Err(Error::type_error(format!("expected a number, but found {}", value.describe()))),
+        _ => Err(Error::type_error(format!("expected a number, but found {}", crate::interp::access::show(value)))),
     }
 }

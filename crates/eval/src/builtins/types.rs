@@ -48,7 +48,12 @@ fn function_args(value: Value) -> Result<Value> {
             Kind::Lambda(closure) => (closure.lambda, partial.args.len()),
             _ => return Ok(Attrs::empty().into()),
         },
-        _ => return Err(Error::type_error(format!("expected a function, but found {}", value.describe()))),
+        _ => {
+            return Err(Error::type_error(format!(
+                "expected a function, but found {}",
+                crate::interp::access::show(value)
+            )));
+        }
     };
     Ok(match &lambda.pattern {
         Some(pattern) if lambda.plain as usize == given => {

@@ -3,6 +3,7 @@
 use super::Interp;
 use crate::error::{Error, Result};
 use crate::heap::{Attrs, Kind, List, Str, Value};
+use crate::print::{self, PrintOptions};
 
 impl Interp {
     /// An integer.
@@ -82,22 +83,24 @@ pub(super) fn expected(wanted: &str, found: Value) -> Box<Error> {
     Error::type_error(format!("expected {wanted}, but found {}", show(found)))
 }
 
-/// What a value is, with the value itself where it is short.
+/// What a value is, with the value itself where it is short, as "the integer 1" or "a set".
 #[cold]
-pub(super) fn show(value: Value) -> String {
+pub(crate) fn show(value: Value) -> String {
     const LONGEST: usize = 60;
-    let described = value.describe();
-    let shown = match value.kind() {
-        Kind::Null | Kind::Lambda(_) | Kind::Thunk(_) | Kind::Attrs(_) | Kind::List(_) | Kind::Partial(_) => None,
-        Kind::Bool(value) => Some(value.to_string()),
-        Kind::Int(value) => Some(value.to_string()),
-        Kind::Float(value) => Some(value.to_string()),
-        Kind::String(text) => Some(format!("{:?}", text.text())),
-        Kind::Path(path) => Some(path.text().into_owned()),
-        Kind::Builtin(builtin) => Some(builtin.name.to_owned()),
+    let noun = match value.kind() {
+        Kind::Null => return "null".to_owned(),
+        Kind::Bool(_) => "Boolean",
+        Kind::Int(_) => "integer",
+        Kind::Float(_) => "float",
+        Kind::String(_) => "string",
+        Kind::Path(_) => "path",
+        Kind::List(_) => "list",
+        Kind::Attrs(_) => "set",
+        Kind::Lambda(_) | Kind::Builtin(_) | Kind::Partial(_) => "function",
+        Kind::Thunk(_) => return value.describe().to_owned(),
     };
-    match shown {
-        Some(text) if text.len() <= LONGEST => format!("{described}: {text}"),
-        _ => described.to_owned(),
+    match print::print(value, None, PrintOptions::MESSAGE) {
+        Ok(text) if text.len() <= LONGEST => format!("the {noun} {}", String::from_utf8_lossy(&text)),
+        _ => value.describe().to_owned(),
     }
 }

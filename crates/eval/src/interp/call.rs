@@ -170,6 +170,8 @@ impl Interp {
         match (builtin.run)(self, args) {
             Ok(value) if !value.is_thunk() => Ok(value),
             Ok(value) => self.force(value),
+            // What it adds to the trace says more than its own name.
+            Err(error) if builtin.name == "addErrorContext" => Err(error),
             Err(error) if error.pos.is_some() => {
                 Err(error.within(format!("while calling the built-in function '{}'", builtin.name), pos))
             }

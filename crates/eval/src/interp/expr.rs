@@ -15,7 +15,7 @@ impl Interp {
             match expr {
                 Expr::Const(value) => return self.force(*value),
                 Expr::Var { depth, slot, pos } => {
-                    let value = env.up((*depth).into()).get(*slot).ok_or_else(wait::infinite_recursion)?;
+                    let value = env.up((*depth).into()).get(*slot).ok_or_else(|| wait::infinite_recursion(None))?;
                     return self.force(value).map_err(|error| error.at(*pos));
                 }
                 Expr::SelectOne(node) => {
@@ -124,7 +124,7 @@ impl Interp {
     }
 
     fn with_scope(&self, env: &'static Env, pos: Pos) -> Result<&'static Attrs> {
-        let scope = self.force(env.get(0).ok_or_else(wait::infinite_recursion)?)?;
+        let scope = self.force(env.get(0).ok_or_else(|| wait::infinite_recursion(None))?)?;
         scope.as_attrs().ok_or_else(|| super::access::expected("a set (for 'with')", scope).at(pos))
     }
 

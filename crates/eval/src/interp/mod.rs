@@ -1,6 +1,6 @@
 //! The interpreter: one per thread, walking the code.
 
-mod access;
+pub(crate) mod access;
 mod call;
 mod coerce;
 mod compare;
@@ -86,22 +86,25 @@ impl Interp {
             match thunk.claim(self.thread) {
                 Claim::Done(value) => return Ok(value),
                 Claim::Mine(deferred) => return self.compute(thunk, deferred),
-                Claim::Running(owner) if owner == self.thread => return Err(wait::infinite_recursion()),
+                Claim::Running(owner) if owner == self.thread => return Err(wait::infinite_recursion(Some(thunk))),
                 Claim::Running(_) => wait::wait(thunk, self.thread)?,
             }
         }
     }
 
     fn compute(&self, thunk: &'static Thunk, deferred: Deferred) -> Result<Value> {
-        let result = match deferred {
+        let mut result = match deferred {
             Deferred::Expr(expr, env) => self.eval(expr, env),
             Deferred::Apply(function, arg) => self.call(*function, &[arg]),
             Deferred::Apply2([function, first], second) => self.call(*function, &[*first, second]),
             Deferred::Select(name, base) => self.select_known(base, name),
         };
-        let awaited = match result {
-            Ok(value) => thunk.finish(value),
-            Err(_) => thunk.release(deferred),
+        let awaited = match &mut result {
+            Ok(value) => thunk.finish(*value),
+            Err(error) => {
+                wait::note_cycle(error, thunk, &deferred);
+                thunk.release(deferred)
+            }
         };
         if awaited {
             wait::wake();

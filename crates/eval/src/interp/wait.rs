@@ -3,8 +3,9 @@
 use parking_lot::{Condvar, Mutex};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::heap::Thunk;
+use crate::error::{Cycle, Error, ErrorKind, Result};
+use crate::heap::{Deferred, Thunk};
+use crate::position::Pos;
 
 /// For each thread that waits, the thread it waits for.
 static WAITING: Mutex<FxHashMap<u32, u32>> = Mutex::new(FxHashMap::with_hasher(FxBuildHasher));
@@ -20,7 +21,7 @@ pub fn wait(thunk: &Thunk, me: u32) -> Result<()> {
     let mut next = Some(owner);
     while let Some(thread) = next {
         if thread == me {
-            return Err(infinite_recursion());
+            return Err(infinite_recursion(None));
         }
         next = waiting.get(&thread).copied();
     }
@@ -37,7 +38,31 @@ pub fn wake() {
     FINISHED.notify_all();
 }
 
+/// The error of a thunk that is met while it is computed; `None` if other threads are part of the circle.
 #[cold]
-pub fn infinite_recursion() -> Box<Error> {
-    Error::new(ErrorKind::InfiniteRecursion, "infinite recursion: this value is needed to compute itself")
+pub fn infinite_recursion(thunk: Option<&Thunk>) -> Box<Error> {
+    let open_at = thunk.map(|thunk| std::ptr::from_ref(thunk).addr());
+    let cycle = Cycle { values: Vec::new(), open_at };
+    Error::new(ErrorKind::InfiniteRecursion(cycle), "infinite recursion: this value is needed to compute itself")
+}
+
+/// Notes, on an error's way out of a thunk, that the thunk is part of the circle the error tells of.
+#[cold]
+pub fn note_cycle(error: &mut Error, thunk: &Thunk, deferred: &Deferred) {
+    let ErrorKind::InfiniteRecursion(cycle) = &mut error.kind else { return };
+    let Some(open_at) = cycle.open_at else { return };
+    let pos = match deferred {
+        Deferred::Expr(expr, _) => expr.pos(),
+        Deferred::Select(name, _) => name.pos,
+        Deferred::Apply(..) | Deferred::Apply2(..) => Pos::NONE,
+    };
+    if pos.is_some() {
+        cycle.values.push(pos);
+    }
+    if open_at == std::ptr::from_ref(thunk).addr() {
+        cycle.open_at = None;
+        if pos.is_some() {
+            error.pos = pos;
+        }
+    }
 }

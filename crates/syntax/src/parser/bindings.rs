@@ -82,7 +82,35 @@ impl Parser<'_> {
         self.bump();
         let value = self.expression()?;
         self.add(set, path, span, value)?;
+        if self.at(Kind::Assign)
+            && let Some(gap) = self.gap_before_binding(value)
+        {
+            return Err(self.missing_semicolon(gap));
+        }
         self.semicolon("after the value")
+    }
+
+    /// Where the `;` lacks if the value ran into the next binding: `a = f` on one line and `b = …` on the next look
+    /// like `a = f b` up to the second `=`.
+    fn gap_before_binding(&self, value: Piece) -> Option<(Span, Span)> {
+        let mut last = value.id;
+        while let Node::Binary(_, _, right) = self.ast.node(last) {
+            last = right;
+        }
+        let Node::Call(function, arguments) = self.ast.node(last) else {
+            return None;
+        };
+        let (next, before) = self.ast.ids(arguments).split_last()?;
+        let (before, next) = (self.ast.span(*before.last().unwrap_or(&function)), self.ast.span(*next));
+        let between = &self.source[before.end as usize..next.start as usize];
+        between.contains(&b'\n').then_some((Span::new(before.end, before.end), next))
+    }
+
+    /// Records that the `;` between a value and the next binding lacks.
+    fn missing_semicolon(&mut self, (gap, next): (Span, Span)) -> Stop {
+        let error = SyntaxError::new("expected ';' after the value, found another binding", gap)
+            .label(next, "the next binding begins here");
+        self.fail(error)
     }
 
     /// `inherit a b;` or `inherit (e) a b;`

@@ -1,0 +1,1 @@
+{ outputs = { self, data, up }: { value = "dep of ${up.name} with ${data.rev}"; }; }
