@@ -15,6 +15,7 @@
 
 mod check;
 
+pub mod ci;
 mod compose;
 mod definition;
 mod kubernetes;
