@@ -2,10 +2,10 @@
 //!
 //! **Layer.** Above `store`, into which everything is fetched; below what evaluates and builds. [`Fetcher::tree`] gets
 //! the tree of a [flake reference](nix_formats::flake_ref), [`Fetcher::tarball`] and [`Fetcher::file`] what is at an
-//! address. The same tree gives the same NAR hash, and the same `sourceInfo`, as
+//! address; [`lock`] pins the inputs of a flake. The same tree gives the same NAR hash, and the same `sourceInfo`, as
 //! in Nix.
 //!
-//! **It must never know** the language that a `flake.nix` is written in , nor
+//! **It must never know** the language that a `flake.nix` is written in (the caller reads the inputs for [`lock`]), nor
 //! the environment: the cache's directory, access tokens and hosts are given in [`Settings`].
 //!
 //! What comes from elsewhere is untrusted: archives cannot write outside of the directory that they are unpacked to,
@@ -18,6 +18,7 @@ mod error;
 mod forge;
 mod git;
 mod http;
+pub mod lock;
 mod path;
 mod reference;
 mod tarball;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub forges: BTreeMap<String, String>,
     /// Access tokens, by the host that they are for.
     pub access_tokens: BTreeMap<String, String>,
+    /// What references by a name alone mean.
+    pub registry: BTreeMap<String, FlakeRef>,
 }
 
 /// Fetches into a store.
@@ -78,12 +81,31 @@ impl Fetcher {
             Scheme::GitHub | Scheme::GitLab | Scheme::SourceHut => self.forge_tree(reference, name)?,
             Scheme::Tarball => self.tarball_tree(reference, name)?,
             Scheme::File => self.file_tree(reference, name)?,
-            Scheme::Mercurial | Scheme::Indirect => {
-                return Err(FetchError::Unsupported { what: reference.to_string(), reason: unsupported(reference) });
+            Scheme::Indirect => self.registered_tree(reference, name)?,
+            Scheme::Mercurial => {
+                let reason = "Mercurial repositories cannot be fetched; use an archive of the revision";
+                return Err(FetchError::Unsupported { what: reference.to_string(), reason });
             }
         };
         tree.check(reference)?;
         Ok(tree)
+    }
+
+    /// The tree that a name means.
+    fn registered_tree(&self, reference: &FlakeRef, name: &str) -> Result<Tree, FetchError> {
+        let id = reference.text("id").unwrap_or_default();
+        let Some(registered) = self.settings.registry.get(id).filter(|found| found.scheme() != Scheme::Indirect) else {
+            let reason = "the registry does not know this name; write where it is, as 'github:NixOS/nixpkgs'";
+            return Err(FetchError::Unsupported { what: reference.to_string(), reason });
+        };
+        let mut meant = registered.clone();
+        // A commit or a branch that is asked for takes the place of either in the registry.
+        for (given, other) in [("rev", "ref"), ("ref", "rev")] {
+            if let Some(value) = reference.attrs().get(given) {
+                meant = meant.with(other, reference.attrs().get(other).cloned()).with(given, Some(value.clone()));
+            }
+        }
+        self.tree(&meant, name)
     }
 
     /// The tree of a locked reference, if the store has it: then nothing needs to be fetched.
@@ -95,12 +117,5 @@ impl Fetcher {
         let path = nix_formats::store_path::source_path(name, &hash, [], false)?;
         self.store.add_temp_root(&path)?;
         Ok(self.store.is_valid(&path)?.then(|| Tree { path, locked: reference.clone() }))
-    }
-}
-
-fn unsupported(reference: &FlakeRef) -> &'static str {
-    match reference.scheme() {
-        Scheme::Mercurial => "Mercurial repositories cannot be fetched; use an archive of the revision",
-        _ => "names are not looked up in a registry; write where it is, as 'github:NixOS/nixpkgs'",
     }
 }

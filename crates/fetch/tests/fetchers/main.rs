@@ -2,6 +2,7 @@
 
 mod forges;
 mod git;
+mod locks;
 mod paths;
 mod tarballs;
 
