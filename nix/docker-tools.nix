@@ -219,6 +219,8 @@ let
       uname,
       gname,
       maxLayers,
+      layeringPipeline,
+      debug,
       extraCommands,
       fakeRootCommands,
       includeStorePaths,
@@ -245,7 +247,7 @@ let
         layers.layered = {
           contents = rootContents;
           customised = if extraCommands == "" && fakeRootCommands == "" then null else customised;
-          inherit includeStorePaths maxLayers mtime uid gid uname gname;
+          inherit includeStorePaths maxLayers layeringPipeline debug mtime uid gid uname gname;
         };
       };
 
@@ -265,6 +267,8 @@ let
       uname ? "root",
       gname ? "root",
       maxLayers ? 100,
+      layeringPipeline ? null,
+      debug ? false,
       extraCommands ? "",
       fakeRootCommands ? "",
       includeStorePaths ? true,
@@ -275,7 +279,7 @@ let
     }:
     layeredImage "buildLayeredImage" {
       inherit name tag fromImage contents config architecture variant created mtime uid gid uname gname maxLayers;
-      inherit extraCommands fakeRootCommands includeStorePaths compressor includeNixDB meta passthru;
+      inherit layeringPipeline debug extraCommands fakeRootCommands includeStorePaths compressor includeNixDB meta passthru;
     }
   );
 
@@ -295,6 +299,8 @@ let
       uname ? "root",
       gname ? "root",
       maxLayers ? 100,
+      layeringPipeline ? null,
+      debug ? false,
       extraCommands ? "",
       fakeRootCommands ? "",
       includeStorePaths ? true,
@@ -305,7 +311,7 @@ let
     let
       image = layeredImage "streamLayeredImage" {
         inherit name tag fromImage contents config architecture variant created mtime uid gid uname gname maxLayers;
-        inherit extraCommands fakeRootCommands includeStorePaths includeNixDB meta passthru;
+        inherit layeringPipeline debug extraCommands fakeRootCommands includeStorePaths includeNixDB meta passthru;
         compressor = "none";
       };
       # The second line is how Wharf finds the image that the script streams.

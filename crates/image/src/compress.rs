@@ -26,7 +26,8 @@ pub enum Compression {
     Zstd,
 }
 
-const GZIP_LEVEL: u32 = 6;
+/// Level 6 takes 1.7 times as long and saves 3.5 % (measured on Debian's `/usr/bin`).
+const GZIP_LEVEL: u32 = 3;
 const ZSTD_LEVEL: i32 = 3;
 const GZIP_BLOCK: usize = 1 << 20;
 const ZSTD_BLOCK: usize = 4 << 20;
@@ -52,7 +53,7 @@ impl Compression {
     pub fn identity(self) -> &'static str {
         match self {
             Self::None => "none",
-            Self::Gzip => "gzip-zlib-rs-0.6-l6-b1m",
+            Self::Gzip => "gzip-zlib-rs-0.6-l3-b1m",
             Self::Zstd => "zstd-1.5.7-l3-b4m",
         }
     }
@@ -317,7 +318,7 @@ mod tests {
         let digest = |c| crate::Digest::of(&encode(&data, c, 2)).to_string();
         assert_eq!(
             digest(Compression::Gzip),
-            "sha256:b104bddbb5d8d892c6830762d0a018c3df2673facd732925fdd0573b053481d0"
+            "sha256:8fcd9deeccfb387552a4b56435ea908f657324604ed2ff532faa9d7c12550bdb"
         );
         assert_eq!(
             digest(Compression::Zstd),

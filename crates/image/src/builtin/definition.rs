@@ -92,6 +92,10 @@ pub(super) struct Layered {
     pub customised: Option<PathBuf>,
     pub include_store_paths: bool,
     pub max_layers: usize,
+    /// The user's own plan, instead of ours.
+    pub layering_pipeline: Option<Value>,
+    /// Whether the log is to list the layers.
+    pub debug: bool,
     pub mtime: String,
     pub uid: u32,
     pub gid: u32,

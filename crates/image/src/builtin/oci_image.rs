@@ -24,6 +24,7 @@ use crate::layer::Layer;
 use crate::media::canonical_json;
 use crate::objects::{Objects, STORE_DIR};
 use crate::pack::{Head, Owner, Pack, ROOT_MTIME, Style};
+use crate::pipeline;
 use crate::plan;
 
 /// The file that a derivation makes which runs commands on an image's root.
@@ -63,12 +64,23 @@ impl Builtin for OciImage {
             scratch: context.scratch,
         };
         let task = Task::start(context.progress, Activity::Pack, &definition.name, None);
+        let debug = matches!(&definition.layers, Layers::Layered(layered) if layered.debug);
         let image = making.image(definition, &task)?;
+        if debug {
+            list_layers(&image, context);
+        }
         let file = output.real_path.join(description::FILE_NAME);
         let failed = || io_error(format!("cannot write {}", file.display()));
         fs::write(&file, image.description(&objects)?).map_err(failed())?;
         task.finish(Outcome::Done);
         Ok(())
+    }
+}
+
+fn list_layers(image: &Image, context: &BuiltinContext<'_>) {
+    for (number, layer) in image.layers.iter().enumerate() {
+        context.log(&format!("layer {}: {}", number + 1, layer.diff_id()));
+        layer.store_paths().iter().for_each(|path| context.log(&format!("    {}", path.to_absolute())));
     }
 }
 
@@ -204,7 +216,11 @@ impl Making<'_> {
         let closure = if layered.include_store_paths { self.inputs.closure(&roots)? } else { Vec::new() };
         let closure = closure.into_iter().filter(|info| !present.contains(&info.path));
         let closure: Vec<_> = closure.map(plan_object).collect();
-        let groups = plan::layers(&closure, layers_left(layered.max_layers, below)?);
+        let left = layers_left(layered.max_layers, below)?;
+        let groups = match &layered.layering_pipeline {
+            None => plan::layers(&closure, left),
+            Some(pipeline) => check_count(pipeline::layers(&closure, pipeline)?, plan::MOST_LAYERS - below - 1)?,
+        };
         let owner =
             Owner { uid: layered.uid, gid: layered.gid, uname: layered.uname.clone(), gname: layered.gname.clone() };
         let mtime = date("mtime", &layered.mtime)?.as_second();
@@ -248,6 +264,16 @@ fn layers_left(max_layers: usize, below: usize) -> Result<usize, ImageError> {
              are needed"
         ))
     })
+}
+
+/// A pipeline decides the number of layers itself, up to what clients take.
+fn check_count(groups: Vec<Vec<StorePath>>, most: usize) -> Result<Vec<Vec<StorePath>>, ImageError> {
+    if groups.len() <= most {
+        return Ok(groups);
+    }
+    let found = groups.len();
+    let hint = "end it with [ \"limit_layers\" NUMBER ]";
+    Err(ImageError::Definition(format!("layeringPipeline: it gives {found} layers, and there can be {most}; {hint}")))
 }
 
 fn plan_object(info: PathInfo) -> plan::Object {

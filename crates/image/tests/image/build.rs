@@ -199,3 +199,31 @@ fn the_nix_database_knows_the_objects_and_is_reproducible() {
     let query = ["--store", root.to_str().unwrap(), "--query", "--requisites", &program.to_absolute()];
     assert_eq!(peers::run("nix-store", query), format!("{library}\n{program}\n"));
 }
+
+#[test]
+fn a_pipeline_decides_about_layers() {
+    let workshop = Workshop::new();
+    let [library, program, _] = closure(&workshop);
+    let other = object('k', "other");
+    workshop.add(&other, &[&library], |tree| write(&tree.join("other"), b"larger than the program's files", 0o444));
+    let [l, p, o] = [&library, &program, &other];
+    let paths = json!([program.to_absolute()]);
+    let cases = [
+        (json!([["popularity_contest"]]), vec![vec![l], vec![o], vec![p]]),
+        (json!([["popularity_contest"], ["limit_layers", 2]]), vec![vec![l], vec![o, p]]),
+        (json!([["popularity_contest"], ["reverse"]]), vec![vec![p], vec![o], vec![l]]),
+        (json!([["split_paths", paths]]), vec![vec![p], vec![l], vec![o]]),
+        (json!([["subcomponent_out", paths], ["over", "main", ["split_every", 1]]]), vec![vec![l], vec![p], vec![o]]),
+        (
+            json!([["subcomponent_in", paths], ["over", "rest", ["remove_paths", other.to_absolute()]]]),
+            vec![vec![p], vec![l]],
+        ),
+    ];
+    for (digit, (pipeline, wanted)) in "123456".chars().zip(cases) {
+        let mut layers = layered(&[&program, &other], 100);
+        layers["layered"]["layeringPipeline"] = pipeline.clone();
+        let image = workshop.build(digit, definition(layers, json!({})));
+        let found: Vec<Vec<_>> = image.layers.iter().map(|layer| layer.store_paths().iter().collect()).collect();
+        assert_eq!(found[..found.len() - 1], wanted, "{pipeline}");
+    }
+}

@@ -160,7 +160,7 @@ pub fn single(contents: &[&StorePath]) -> Value {
 /// The layers of `buildLayeredImage`.
 pub fn layered(contents: &[&StorePath], max_layers: usize) -> Value {
     json!({ "layered": {
-        "contents": absolute(contents), "customised": null, "includeStorePaths": true, "maxLayers": max_layers,
+        "contents": absolute(contents), "customised": null, "includeStorePaths": true, "maxLayers": max_layers, "layeringPipeline": null, "debug": false,
         "mtime": "1970-01-01T00:00:01Z", "uid": 0, "gid": 0, "uname": "root", "gname": "root"
     } })
 }
