@@ -5,6 +5,7 @@
 mod bench;
 mod instantiate;
 mod lang_suite;
+mod parity;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -23,6 +24,8 @@ enum Command {
     Bench(bench::Bench),
     /// Run Nix's own language tests from a checkout of Nix.
     LangSuite(lang_suite::LangSuite),
+    /// Compare the derivation paths of a whole tree of packages with Nix's.
+    Parity(parity::Parity),
     /// Evaluate with the arguments of `nix-instantiate`, without a store.
     Instantiate {
         /// The arguments of `nix-instantiate`.
@@ -35,6 +38,7 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Bench(bench) => bench::run(bench),
         Command::LangSuite(suite) => lang_suite::run(&suite),
+        Command::Parity(parity) => parity::run(&parity),
         Command::Instantiate { arguments } => std::process::exit(instantiate::run(&arguments)?),
     }
 }
