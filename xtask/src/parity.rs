@@ -28,6 +28,12 @@ pub struct Parity {
     /// How many threads evaluate.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
+    /// Also ask Nix for the attributes at which Wharf fails; this can take many runs of it.
+    #[arg(long)]
+    check_failures: bool,
+    /// An argument for Nix, as `--nix-arg=--read-write-mode`; may be repeated.
+    #[arg(long)]
+    nix_arg: Vec<String>,
     /// Print why attributes fail.
     #[arg(long)]
     show_failures: bool,
@@ -63,7 +69,7 @@ pub fn run(parity: &Parity) -> Result<()> {
         }
     }
     match &parity.nix {
-        Some(nix) => compare(nix, &expr, &entries),
+        Some(nix) => compare(parity, nix, &expr, &entries),
         None => Ok(()),
     }
 }
@@ -131,9 +137,13 @@ fn collect(interp: &Interp, value: Value, path: Vec<String>, entries: &mut Vec<E
 /// How many attributes Nix is given at once.
 const BUNDLE: usize = 4000;
 
-fn compare(nix: &Path, expr: &str, entries: &[Entry]) -> Result<()> {
+fn compare(parity: &Parity, nix: &Path, expr: &str, entries: &[Entry]) -> Result<()> {
+    let nix = &Peer { program: nix, args: &parity.nix_arg };
     let (mut same, mut different, mut only_wharf, mut only_nix, mut neither) = (0, 0, 0, 0, 0);
-    let (good, failed): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.result.is_ok());
+    let (good, mut failed): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|entry| entry.result.is_ok());
+    if !parity.check_failures {
+        failed.clear();
+    }
     for bundle in good.chunks(BUNDLE).chain(failed.chunks(BUNDLE)) {
         for (entry, theirs) in bundle.iter().zip(ask(nix, expr, bundle)?) {
             let name = entry.path.join(".");
@@ -162,8 +172,14 @@ fn compare(nix: &Path, expr: &str, entries: &[Entry]) -> Result<()> {
     Ok(())
 }
 
+/// The other evaluator.
+struct Peer<'a> {
+    program: &'a Path,
+    args: &'a [String],
+}
+
 /// Nix's derivation paths of some attributes; `None` where it fails.
-fn ask(nix: &Path, expr: &str, entries: &[&Entry]) -> Result<Vec<Option<String>>> {
+fn ask(nix: &Peer<'_>, expr: &str, entries: &[&Entry]) -> Result<Vec<Option<String>>> {
     let paths: Vec<String> = entries
         .iter()
         .map(|entry| {
@@ -179,7 +195,7 @@ fn ask(nix: &Path, expr: &str, entries: &[&Entry]) -> Result<Vec<Option<String>>
     );
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(program.as_bytes())?;
-    let output = Command::new(nix).args(["--eval", "--json"]).arg(file.path()).output()?;
+    let output = Command::new(nix.program).args(["--eval", "--json"]).args(nix.args).arg(file.path()).output()?;
     if output.status.success() {
         let text = String::from_utf8(output.stdout)?;
         let text = text.trim().trim_matches('"');
