@@ -22,7 +22,27 @@ pub(crate) fn examine(
     job: &Job<'_>,
     made: &BTreeMap<OutputName, PathBuf>,
 ) -> Result<BTreeMap<OutputName, PathInfo>, BuildError> {
-    made.iter().map(|(name, path)| Ok((name.clone(), examine_one(job, name, path)?))).collect()
+    let mut infos = BTreeMap::new();
+    for (name, path) in made {
+        infos.insert(name.clone(), examine_one(job, name, path)?);
+    }
+    refuse_cycle(job, &infos)?;
+    Ok(infos)
+}
+
+/// No order would do to register, copy or delete outputs that need each other.
+fn refuse_cycle(job: &Job<'_>, infos: &BTreeMap<OutputName, PathInfo>) -> Result<(), BuildError> {
+    let mut open: BTreeMap<&StorePath, &PathInfo> = infos.values().map(|info| (&info.path, info)).collect();
+    let needs_open = |open: &BTreeMap<&StorePath, &PathInfo>, info: &PathInfo| {
+        info.references.iter().any(|path| *path != info.path && open.contains_key(path))
+    };
+    while let Some(path) = open.iter().find(|(_, info)| !needs_open(&open, info)).map(|(path, _)| *path) {
+        open.remove(path);
+    }
+    match infos.iter().find(|(_, info)| open.contains_key(&info.path)) {
+        Some((name, _)) => Err(job.reject(name, "it and another output of the derivation refer to each other")),
+        None => Ok(()),
+    }
 }
 
 fn examine_one(job: &Job<'_>, name: &str, path: &Path) -> Result<PathInfo, BuildError> {

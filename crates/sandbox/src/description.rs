@@ -261,6 +261,6 @@ pub fn standard_devices(shared_memory: Option<u64>) -> Vec<Mount> {
     }
     mounts.push(Mount::new("/dev/shm", Entry::Tmpfs { mode: 0o1777, size: shared_memory }));
     mounts.push(Mount::new("/dev/pts", Entry::Terminals));
-    mounts.push(Mount::new("/dev/ptmx", Entry::Symlink("pts/ptmx".into())));
+    mounts.push(Mount::new("/dev/ptmx", Entry::Symlink("/dev/pts/ptmx".into())));
     mounts
 }

@@ -2,4 +2,5 @@
 
 mod failures;
 mod mixed;
+mod oracle;
 mod workshop;

@@ -78,7 +78,8 @@ impl Workshop {
         Recipe { workshop: self, derivation }.set("name", name)
     }
 
-    pub fn builder(&self, options: Options) -> Builder {
+    pub fn builder(&self, mut options: Options) -> Builder {
+        options.shell = busybox();
         Builder::new(self.store.clone(), options)
     }
 
