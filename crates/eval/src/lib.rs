@@ -28,7 +28,7 @@ pub mod report;
 mod settings;
 mod stats;
 mod symbol;
-mod toml;
+pub mod toml;
 pub mod version;
 pub mod xml;
 

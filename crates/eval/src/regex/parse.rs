@@ -8,7 +8,7 @@ use regex_syntax::hir::{Capture, Class, ClassBytes, ClassBytesRange, Hir, Look, 
 use super::{Invalid, bracket};
 
 /// Groups may nest this deeply.
-const MAX_DEPTH: u32 = 500;
+const MAX_DEPTH: u32 = 250;
 /// libstdc++ refuses automata with more states.
 const MAX_STATES: u64 = 100_000;
 
@@ -43,10 +43,18 @@ struct Parser<'p> {
 }
 
 /// A piece with the size of its automaton.
-#[derive(Clone)]
 struct Piece {
     hir: Hir,
+    /// What is left of it where it takes no input, if it can: it still sets groups.
+    empty: Option<Hir>,
     states: u64,
+}
+
+impl Piece {
+    /// A piece that takes one byte.
+    fn byte(hir: Hir) -> Piece {
+        Piece { hir, empty: None, states: 1 }
+    }
 }
 
 impl Parser<'_> {
@@ -63,24 +71,30 @@ impl Parser<'_> {
     fn disjunction(&mut self) -> Result<Piece, Invalid> {
         let first = self.alternative()?;
         let mut states = first.states;
-        let mut branches = vec![first.hir];
+        let (mut branches, mut empties) = (vec![first.hir], Vec::from_iter(first.empty));
         while self.eat(b'|') {
             let next = self.alternative()?;
             states += next.states + 1;
             branches.push(next.hir);
+            empties.extend(next.empty);
             self.alternates = true;
         }
-        Ok(Piece { hir: Hir::alternation(branches), states })
+        let empty = (!empties.is_empty()).then(|| Hir::alternation(empties));
+        Ok(Piece { hir: Hir::alternation(branches), empty, states })
     }
 
     fn alternative(&mut self) -> Result<Piece, Invalid> {
         let mut states = 0;
-        let mut terms = Vec::new();
+        let (mut terms, mut empties) = (Vec::new(), Some(Vec::new()));
         while let Some(term) = self.term()? {
             states += term.states;
             terms.push(term.hir);
+            empties = empties.zip(term.empty).map(|(mut empties, empty)| {
+                empties.push(empty);
+                empties
+            });
         }
-        Ok(Piece { hir: Hir::concat(terms), states })
+        Ok(Piece { hir: Hir::concat(terms), empty: empties.map(Hir::concat), states })
     }
 
     /// An anchor, or an atom with what repeats it; `None` where neither begins.
@@ -92,7 +106,7 @@ impl Parser<'_> {
         };
         if let Some(look) = look {
             self.at += 1;
-            return Ok(Some(Piece { hir: Hir::look(look), states: 1 }));
+            return Ok(Some(Piece { hir: Hir::look(look), empty: Some(Hir::look(look)), states: 1 }));
         }
         let Some(mut piece) = self.atom()? else {
             return Ok(None);
@@ -113,7 +127,7 @@ impl Parser<'_> {
             b'[' => {
                 let (class, end) = bracket::parse(self.pattern, self.at + 1)?;
                 self.at = end;
-                return Ok(Some(Piece { hir: Hir::class(class), states: 1 }));
+                return Ok(Some(Piece::byte(Hir::class(class))));
             }
             b'.' => any_byte(),
             b'\\' => {
@@ -124,7 +138,7 @@ impl Parser<'_> {
             _ => Hir::literal([byte]),
         };
         self.at += 1;
-        Ok(Some(Piece { hir, states: 1 }))
+        Ok(Some(Piece::byte(hir)))
     }
 
     fn group(&mut self) -> Result<Piece, Invalid> {
@@ -140,8 +154,8 @@ impl Parser<'_> {
         if !self.eat(b')') {
             return Err(Invalid::Syntax);
         }
-        let hir = Hir::capture(Capture { index, name: None, sub: Box::new(inner.hir) });
-        Ok(Piece { hir, states: inner.states + 2 })
+        let capture = |sub| Hir::capture(Capture { index, name: None, sub: Box::new(sub) });
+        Ok(Piece { hir: capture(inner.hir), empty: inner.empty.map(capture), states: inner.states + 2 })
     }
 
     fn quantifier(&mut self) -> Result<Option<(u32, Option<u32>)>, Invalid> {
@@ -193,17 +207,22 @@ fn any_byte() -> Hir {
 /// Repeats a piece.
 ///
 /// Where the piece can be empty, libstdc++ runs it once more without input when a loop ends, which sets the groups in
-/// it: `(a*)*` leaves "" in its group, not what it matched before. The same is said here by one more copy.
+/// it: `(a*)*` leaves "" in its group, not what it matched before. The same is said here by what follows the loop.
 fn repeat(piece: Piece, min: u32, max: Option<u32>) -> Result<Piece, Invalid> {
     let copies = u64::from(max.unwrap_or(min)).max(1);
     let states = piece.states.saturating_add(1).saturating_mul(copies);
     if states > MAX_STATES {
         return Err(Invalid::TooLarge);
     }
-    let looped = |min, max| Hir::repetition(Repetition { min, max, greedy: true, sub: Box::new(piece.hir.clone()) });
-    let properties = piece.hir.properties();
-    let nullable = properties.minimum_len() == Some(0);
-    let empty_run_shows = nullable && properties.explicit_captures_len() > 0 && max.is_none();
-    let hir = if empty_run_shows { Hir::concat(vec![looped(min, None), piece.hir.clone()]) } else { looped(min, max) };
-    Ok(Piece { hir, states: states * if empty_run_shows { 2 } else { 1 } })
+    let has_groups = piece.hir.properties().explicit_captures_len() > 0;
+    let looped = Hir::repetition(Repetition { min, max, greedy: true, sub: Box::new(piece.hir) });
+    match piece.empty {
+        Some(empty) if has_groups && max.is_none() => {
+            Ok(Piece { hir: Hir::concat(vec![looped, empty.clone()]), empty: Some(empty), states: states * 2 })
+        }
+        Some(empty) => {
+            Ok(Piece { hir: looped, empty: Some(if max == Some(0) { Hir::empty() } else { empty }), states })
+        }
+        None => Ok(Piece { hir: looped, empty: (min == 0).then(Hir::empty), states }),
+    }
 }

@@ -42,6 +42,8 @@ fn groups_are_those_of_libstdcxx() {
         ("(x*)(x+)", "xxx", &[Some("xx"), Some("x")]),
         ("(x?)+y", "xxy", &[Some("")]),
         ("((x)?y)*", "xyy", &[Some("y"), Some("x")]),
+        ("(|b(b|a?.?c|c)*)+", "b", &[Some(""), None]),
+        ("([^a]+|b*)(|b*b|.*a)*b", "abbb", &[Some(""), Some("")]),
         ("(^a)$", "a", &[Some("a")]),
     ];
     for (pattern, text, expected) in cases {
