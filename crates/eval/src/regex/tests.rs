@@ -149,5 +149,5 @@ fn time_is_linear() {
     let started = Instant::now();
     assert_eq!(groups("(a*)*(a|b)*b", &text), None);
     assert_eq!(groups("(a?){50}a{50}b", &text), None);
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
