@@ -73,14 +73,14 @@ impl Project {
         Ok(interp.attr_path(called, &quoted(attributes), arguments)?)
     }
 
-    fn packages(&self, interp: &Interp, given: &'static Attrs) -> Result<Value, Error> {
+    pub(crate) fn packages(&self, interp: &Interp, given: &'static Attrs) -> Result<Value, Error> {
         let wharf = self.own_object()?;
         let options = &self.options;
         Ok(packages::evaluate(&options.packages, interp, &wharf, given.into(), &options.directory)?)
     }
 
     /// The user's arguments as a set.
-    fn given(&self, interp: &Interp) -> Result<&'static Attrs, Error> {
+    pub(crate) fn given(&self, interp: &Interp) -> Result<&'static Attrs, Error> {
         let mut given = AttrsBuilder::with_capacity(self.options.arguments.len());
         for (name, argument) in &self.options.arguments {
             let value = match argument {

@@ -6,6 +6,7 @@
 //!
 //! Architecture invariant: it knows neither terminal nor environment; what it needs from there is in [`Options`].
 
+mod deployment;
 mod derivations;
 mod derived;
 mod embedded;
@@ -20,6 +21,7 @@ mod project;
 mod sources;
 mod target;
 
+pub use deployment::{ContainerImage, Deployment};
 pub use derived::Derived;
 pub use error::Error;
 pub use files::Access;

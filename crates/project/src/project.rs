@@ -62,8 +62,17 @@ impl Project {
         target: &Target,
         work: impl FnOnce(&Interp, Value) -> Result<R, Error> + Send,
     ) -> Result<R, Error> {
+        self.evaluate_with(target, |interp| work(interp, self.value(interp, target)?))
+    }
+
+    /// Runs `work` on a thread with a deep stack, shown as the evaluation of the target.
+    pub(crate) fn evaluate_with<R: Send>(
+        &self,
+        target: &Target,
+        work: impl FnOnce(&Interp) -> Result<R, Error> + Send,
+    ) -> Result<R, Error> {
         let task = Task::start(&*self.options.progress, Activity::Evaluate, &target.describe(), None);
-        let result = self.evaluator(target).run(|interp| work(interp, self.value(interp, target)?))?;
+        let result = self.evaluator(target).run(work)?;
         task.finish(Outcome::Done);
         Ok(result)
     }

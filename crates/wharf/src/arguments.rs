@@ -46,6 +46,10 @@ enum Command {
     Eval(commands::eval::Arguments),
     /// Write the derivations of a target and print their paths
     Instantiate(commands::instantiate::Arguments),
+    /// Write the manifests of `containers.<name>` for Kubernetes, NixOS, podman or Compose
+    Render(commands::render::Arguments),
+    /// Show what each target makes of the options of `containers.<name>`
+    Explain(commands::explain::Arguments),
     /// Serve container images from a directory
     Registry(commands::registry::Arguments),
     /// Programs that the binary carries: a shell and core utilities
@@ -87,6 +91,8 @@ fn dispatch(command: Command, settings: &Settings) -> Result<i32, Failure> {
         Command::Build(arguments) => commands::build::run(&arguments, settings),
         Command::Eval(arguments) => commands::eval::run(&arguments, settings),
         Command::Instantiate(arguments) => commands::instantiate::run(&arguments, settings),
+        Command::Render(arguments) => commands::render::run(&arguments, settings),
+        Command::Explain(arguments) => commands::explain::run(&arguments, settings),
         Command::Registry(arguments) => commands::registry::run(&arguments, settings),
         Command::Userland(arguments) => commands::userland::run(&arguments),
         Command::Completions(arguments) => commands::completions::run(&arguments, definition()),
