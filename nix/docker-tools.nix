@@ -373,6 +373,30 @@ let
         imageTag = finalImageTag;
       };
 
+  mergeImages =
+    images:
+    derivation {
+      name = "merge-docker-images";
+      inherit system images;
+      builder = "builtin:oci-merge";
+      __structuredAttrs = true;
+    };
+
+  exportImage =
+    {
+      fromImage,
+      name ? fromImage.name,
+      fromImageName ? null,
+      fromImageTag ? null,
+      diskSize ? 1024,
+    }:
+    guestOnly "exportImage" "diskSize" 1024 diskSize (derivation {
+      inherit name system;
+      builder = "builtin:oci-export";
+      __structuredAttrs = true;
+      export = { inherit fromImage fromImageName fromImageTag; };
+    });
+
   optional = name: value: if value == null then { } else { ${name} = value; };
 in
 
@@ -382,6 +406,8 @@ in
     buildImageWithNixDb
     buildLayeredImage
     buildLayeredImageWithNixDb
+    exportImage
+    mergeImages
     pullImage
     streamLayeredImage
     ;

@@ -16,7 +16,7 @@ use nix_formats::store_path::StorePath;
 use crate::archive::{self, Format};
 use crate::cache::LayerCache;
 use crate::compress::Compression;
-use crate::docker::Selection;
+use crate::docker::Wanted;
 use crate::error::{ImageError, io_error};
 use crate::layout::split_reference;
 use crate::objects::{Objects, STORE_DIR};
@@ -80,7 +80,7 @@ fn stream(mut words: Vec<&str>) -> Result<(), ImageError> {
     let [path] = words[..] else { return Err(usage()) };
     let object = StorePath::from_absolute(path).map_err(|error| ImageError::Definition(format!("{path}: {error}")))?;
     let scratch = tempfile::tempdir().map_err(io_error("cannot make a temporary directory"))?;
-    let mut image = crate::open::open_object(&store(), &object, scratch.path(), Selection::default())?;
+    let mut image = crate::open::open_object(&store(), &object, scratch.path(), Wanted::Only)?;
     if let Some(tag) = tag {
         (image.name, image.tag) = split_reference(tag);
     }

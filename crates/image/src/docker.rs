@@ -36,9 +36,23 @@ pub struct Selection<'a> {
     pub tag: Option<&'a str>,
 }
 
-/// The first image of the archive that has the name and tag.
-pub(crate) fn open(files: &Files, wanted: Selection<'_>) -> Result<Image, ImageError> {
+/// How the image of an archive is found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted<'a> {
+    /// There must be no other.
+    Only,
+    /// The first that has the name and tag.
+    First(Selection<'a>),
+}
+
+/// The image of the archive that is wanted.
+pub(crate) fn open(files: &Files, wanted: Wanted<'_>) -> Result<Image, ImageError> {
     let entries: Vec<Entry> = files.parse(MANIFEST, &files.read(MANIFEST)?)?;
+    let wanted = match wanted {
+        Wanted::Only if entries.len() > 1 => return Err(files.unusable("it holds several images; name one of them")),
+        Wanted::Only => Selection::default(),
+        Wanted::First(selection) => selection,
+    };
     let found = entries.iter().find_map(|entry| Some((entry, wanted.choose(entry)?)));
     let (entry, (name, tag)) = found.ok_or_else(|| {
         let tags: Vec<_> = entries.iter().flat_map(|entry| entry.repo_tags.iter().flatten()).cloned().collect();

@@ -12,7 +12,7 @@ use crate::compress::Compression;
 use crate::config::ImageConfig;
 use crate::description::Description;
 use crate::digest::Digest;
-use crate::docker::Selection;
+use crate::docker::{Selection, Wanted};
 use crate::error::ImageError;
 use crate::layer::Layer;
 use crate::media::{self, Descriptor, Manifest, canonical_json};
@@ -47,16 +47,18 @@ impl Image {
     /// The object is none of these, or it is damaged.
     pub fn open(store: &dyn Store, object: &StorePath, scratch: &Path) -> Result<Self, ImageError> {
         let objects = Objects::of_store(store, object);
-        crate::open::open_object(&objects, object, scratch, Selection::default())
+        crate::open::open_object(&objects, object, scratch, Wanted::Only)
     }
 
     /// An image from outside the store: an OCI layout, an OCI archive or a docker archive. A compressed archive is
-    /// unpacked into the directory `scratch`, where it must stay as long as the image is used.
+    /// unpacked into the directory `scratch`, where it must stay as long as the image is used. Where no name and tag
+    /// are wanted, there must be one image only.
     ///
     /// # Errors
     /// It is none of these, or it is damaged.
     pub fn open_path(path: &Path, scratch: &Path, wanted: Selection<'_>) -> Result<Self, ImageError> {
-        crate::open::open_path(path, scratch, wanted)
+        let any = wanted.name.is_none() && wanted.tag.is_none();
+        crate::open::open_path(path, scratch, if any { Wanted::Only } else { Wanted::First(wanted) })
     }
 
     /// The bytes of the `image.json` that stands for the image in a store.

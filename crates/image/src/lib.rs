@@ -14,6 +14,7 @@ mod digest;
 mod docker;
 mod error;
 mod files;
+pub mod flatten;
 mod image;
 pub mod inspect;
 mod layer;
@@ -32,7 +33,7 @@ mod stream;
 pub mod tar;
 mod tree;
 
-pub use builtin::{OciBundle, OciImage};
+pub use builtin::{OciBundle, OciExport, OciImage, OciMerge, builtins};
 pub use cache::{Blob, LayerCache};
 pub use compress::{Compression, Encoder};
 pub use config::{ContainerConfig, Empty, Healthcheck, History, ImageConfig, RootFs};

@@ -7,7 +7,7 @@ use std::path::Path;
 use nix_formats::store_path::StorePath;
 
 use crate::description::{self, Description};
-use crate::docker::{self, Selection};
+use crate::docker::{self, Wanted};
 use crate::error::{ImageError, io_error};
 use crate::files::Files;
 use crate::image::Image;
@@ -21,7 +21,7 @@ pub(crate) fn open_object(
     objects: &Objects,
     object: &StorePath,
     scratch: &Path,
-    wanted: Selection<'_>,
+    wanted: Wanted<'_>,
 ) -> Result<Image, ImageError> {
     let path = objects.real_path(object);
     let metadata = fs::metadata(&path).map_err(io_error(format!("cannot open {}", object.to_absolute())))?;
@@ -39,9 +39,9 @@ pub(crate) fn open_object(
     open_path(&path, scratch, wanted)
 }
 
-pub(crate) fn open_path(path: &Path, scratch: &Path, wanted: Selection<'_>) -> Result<Image, ImageError> {
+pub(crate) fn open_path(path: &Path, scratch: &Path, wanted: Wanted<'_>) -> Result<Image, ImageError> {
     let files = Files::open(path, scratch)?;
-    if files.find(docker::MANIFEST)?.is_some() {
+    if !path.is_dir() && files.find(docker::MANIFEST)?.is_some() {
         return docker::open(&files, wanted);
     }
     if files.find(layout::INDEX_FILE)?.is_some() && files.find(layout::MARK_FILE)?.is_some() {

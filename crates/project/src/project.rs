@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use build::{Builder, Wanted};
 use eval::{Evaluator, Interp, Settings, Value};
-use image::{LayerCache, OciImage};
+use image::LayerCache;
 use nix_formats::store_path::StorePath;
 use store::progress::{Activity, Outcome, Task};
 use store::{LocalStore, Store};
@@ -36,9 +36,10 @@ impl Project {
     /// The store cannot be opened.
     pub fn open(options: Options) -> Result<Self, Error> {
         let store = Arc::new(LocalStore::open(&options.data)?);
-        let builder = Builder::new(Arc::clone(&store), options.build.clone())
-            .with_progress(Arc::clone(&options.progress))
-            .with_builtin(Box::new(OciImage::new(LayerCache::new(options.cache.join("layers")))));
+        let builder =
+            Builder::new(Arc::clone(&store), options.build.clone()).with_progress(Arc::clone(&options.progress));
+        let layers = LayerCache::new(options.cache.join("layers"));
+        let builder = image::builtins(&layers).into_iter().fold(builder, Builder::with_builtin);
         Ok(Self {
             options,
             store,

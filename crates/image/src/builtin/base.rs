@@ -6,27 +6,33 @@ use std::path::Path;
 use nix_formats::store_path::StorePath;
 
 use crate::config::{History, ImageConfig};
-use crate::docker::Selection;
+use crate::docker::{Selection, Wanted};
 use crate::error::{ImageError, io_error};
 use crate::image::Image;
 use crate::layer::{Layer, Source};
 use crate::objects::Objects;
 
-/// Opens the image at a store path. A compressed archive is unpacked into `kept`, which will be `kept_path` in the store.
-pub(super) fn open(
+/// Opens the image at a store path: of several in one archive the first that is wanted. A compressed archive is
+/// unpacked into `scratch`.
+pub(super) fn open(objects: &Objects, path: &Path, wanted: Selection<'_>, scratch: &Path) -> Result<Image, ImageError> {
+    let (object, inside) = StorePath::split_absolute(path.as_os_str().as_encoded_bytes())
+        .map_err(|error| ImageError::Definition(format!("fromImage: {error}")))?;
+    if inside.is_empty() {
+        crate::open::open_object(objects, &object, scratch, Wanted::First(wanted))
+    } else {
+        crate::open::open_path(&objects.locate(path)?, scratch, Wanted::First(wanted))
+    }
+}
+
+/// As [`open`], but what is unpacked into `kept` stays part of the image, and will be at `kept_path` in the store.
+pub(super) fn open_kept(
     objects: &Objects,
     path: &Path,
     wanted: Selection<'_>,
     kept: &Path,
     kept_path: &Path,
 ) -> Result<Image, ImageError> {
-    let (object, inside) = StorePath::split_absolute(path.as_os_str().as_encoded_bytes())
-        .map_err(|error| ImageError::Definition(format!("fromImage: {error}")))?;
-    let mut image = if inside.is_empty() {
-        crate::open::open_object(objects, &object, kept, wanted)?
-    } else {
-        crate::open::open_path(&objects.locate(path)?, kept, wanted)?
-    };
+    let mut image = open(objects, path, wanted, kept)?;
     for layer in &mut image.layers {
         if let Source::File { path, .. } = &mut layer.source
             && let Ok(name) = path.strip_prefix(kept)

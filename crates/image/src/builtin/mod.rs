@@ -6,6 +6,22 @@ mod definition;
 mod nix_db;
 mod oci_bundle;
 mod oci_image;
+mod transport;
+
+use build::Builtin;
+
+use crate::cache::LayerCache;
 
 pub use oci_bundle::OciBundle;
 pub use oci_image::OciImage;
+pub use transport::{OciExport, OciMerge};
+
+/// Every builder of images; they remember digests of layers in `cache`.
+pub fn builtins(cache: &LayerCache) -> Vec<Box<dyn Builtin>> {
+    vec![
+        Box::new(OciImage::new(cache.clone())),
+        Box::new(OciBundle),
+        Box::new(OciMerge::new(cache.clone())),
+        Box::new(OciExport),
+    ]
+}

@@ -155,7 +155,7 @@ impl Making<'_> {
             let wanted =
                 Selection { name: definition.from_image_name.as_deref(), tag: definition.from_image_tag.as_deref() };
             let kept_path = Path::new(STORE_DIR).join(self.output.base_name()).join(UNPACKED);
-            base::open(self.inputs.objects, path, wanted, &kept, &kept_path)
+            base::open_kept(self.inputs.objects, path, wanted, &kept, &kept_path)
         });
         let image = image.transpose()?;
         base::remove_if_empty(&kept)?;

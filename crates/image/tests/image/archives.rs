@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use image::archive::{self, Format};
-use image::{Compression, Image, OciBundle, Selection};
+use image::{Compression, Image, OciBundle, OciExport, OciMerge, Selection};
 use peers::{Docker, Podman};
 use serde_json::{Value, json};
 
-use crate::support::{Workshop, definition, layered, object, single};
+use crate::support::{Workshop, definition, layered, members, object, single};
 
 const MOTD: &str = "hello from the root\n";
 
@@ -199,4 +199,102 @@ fn runc(workshop: &Workshop, bundle: &Path, name: &str) -> String {
     let (root, id) = (workshop.path("runc"), format!("wharf-image-test-{}-{name}", std::process::id()));
     let (root, bundle) = (root.display().to_string(), bundle.display().to_string());
     peers::run("runc", ["--root", &root, "run", "--bundle", &bundle, &id])
+}
+
+#[test]
+fn merged_images_are_all_in_the_archive() {
+    let workshop = Workshop::new();
+    let Some(images) = images(&workshop) else { return };
+    let merged = object('8', "merged");
+    let paths = ['1', '2'].map(|digit| object(digit, "image").to_absolute());
+    workshop.run(&OciMerge::new(workshop.cache()), &merged, json!({ "images": paths })).unwrap();
+    let path = workshop.path("store/nix/store").join(merged.base_name());
+    let error = Image::open(&workshop.store, &merged, workshop.directory.path()).unwrap_err().to_string();
+    assert!(error.contains("it holds several images"), "{error}");
+    let wanted = Selection { name: Some("wharf-test"), tag: Some("1") };
+    let first = Image::open_path(&path, workshop.directory.path(), wanted).unwrap();
+    assert_eq!(first.id(), images[0].id());
+}
+
+/// A base with what later layers hide, replace and link to, as a docker archive.
+fn hiding_layers(workshop: &Workshop) -> PathBuf {
+    let layer = |entries: &[(&str, char, &str)]| {
+        let mut tar = ::tar::Builder::new(Vec::new());
+        for (path, kind, content) in entries {
+            let mut header = ::tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_entry_type(match kind {
+                'd' => ::tar::EntryType::Directory,
+                'l' => ::tar::EntryType::Symlink,
+                'h' => ::tar::EntryType::Link,
+                'p' => ::tar::EntryType::Fifo,
+                _ => ::tar::EntryType::Regular,
+            });
+            if matches!(kind, 'l' | 'h') {
+                header.set_size(0);
+                tar.append_link(&mut header, path, content).unwrap();
+            } else {
+                header.set_size(content.len() as u64);
+                tar.append_data(&mut header, path, content.as_bytes()).unwrap();
+            }
+        }
+        tar.into_inner().unwrap()
+    };
+    let layers = [
+        layer(&[
+            ("usr/lib/a", 'f', "a"),
+            ("lib", 'l', "usr/lib"),
+            ("gone/x", 'f', "x"),
+            ("opaque/old", 'f', "old"),
+            ("file", 'f', "first"),
+            ("becomes-file/x", 'f', "x"),
+            ("pipe", 'p', ""),
+        ]),
+        layer(&[
+            ("lib/b", 'f', "b"),
+            (".wh.gone", 'f', ""),
+            ("opaque/new", 'f', "new"),
+            ("opaque/.wh..wh..opq", 'f', ""),
+            ("hard", 'h', "file"),
+            ("file", 'f', "second"),
+            ("becomes-file", 'f', "now a file"),
+        ]),
+    ];
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {},
+        "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|tar| image::Digest::of(tar)).collect::<Vec<_>>() },
+    });
+    let manifest = json!([{ "Config": "config.json", "RepoTags": ["base:1"], "Layers": ["0.tar", "1.tar"] }]);
+    let mut archive = ::tar::Builder::new(File::create(workshop.path("base.tar")).unwrap());
+    let documents = [config.to_string().into_bytes(), manifest.to_string().into_bytes()];
+    for (name, content) in
+        ["0.tar", "1.tar", "config.json", "manifest.json"].iter().zip(layers.iter().chain(&documents))
+    {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, name, &content[..]).unwrap();
+    }
+    archive.finish().unwrap();
+    workshop.path("base.tar")
+}
+
+#[test]
+fn an_exported_image_is_what_a_container_sees() {
+    let workshop = Workshop::new();
+    let base = hiding_layers(&workshop);
+    let (from, exported) = (object('3', "base"), object('4', "exported"));
+    workshop.add(&from, &[], |path| assert!(fs::copy(&base, path).is_ok()));
+    let export = json!({ "fromImage": from.to_absolute(), "fromImageName": "base", "fromImageTag": "1" });
+    workshop.run(&OciExport, &exported, json!({ "export": export })).unwrap();
+    let path = workshop.path("store/nix/store").join(exported.base_name());
+    let names: Vec<_> = members(&fs::read(&path).unwrap()).into_iter().map(|(name, _)| name).collect();
+    let wanted =
+        "./ ./becomes-file ./file ./hard ./lib ./opaque/ ./opaque/new ./usr/ ./usr/lib/ ./usr/lib/a ./usr/lib/b";
+    assert_eq!(names.join(" "), wanted);
+    let root = workshop.path("root");
+    ::tar::Archive::new(File::open(&path).unwrap()).unpack(&root).unwrap();
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    assert_eq!([read("file"), read("hard"), read("lib/b")], ["second", "first", "b"]);
 }
