@@ -3,6 +3,7 @@
 mod derivations;
 mod narinfos;
 mod nars;
+mod strangers;
 
 use std::process::Command;
 

@@ -2,6 +2,7 @@
 
 mod adding;
 mod collecting;
+mod killing;
 mod nix;
 
 use std::path::{Path, PathBuf};
