@@ -14,7 +14,7 @@ use nix_formats::store_path::StorePath;
 use rustix::pipe::{PipeFlags, pipe_with};
 use sandbox::{
     Capabilities, Ending, Entry, Exit, IdMap, Identity, Mount, Network, Root, Sandbox, Seccomp, StandardStreams,
-    standard_devices,
+    guarded_processes, standard_devices,
 };
 use store::Store;
 
@@ -147,6 +147,8 @@ fn sandbox(job: &Job<'_>, environment: Environment, output: OwnedFd) -> Result<S
         seccomp: Seccomp::Builder,
         capabilities: Capabilities::NONE,
         no_new_privileges: true,
+        // Where the builder's id is the host's root, a namespace of its own would show it an unguarded /proc.
+        user_namespaces: !rustix::process::geteuid().is_root(),
         fixed_addresses: true,
         streams: StandardStreams { input: null.into(), output, error },
         controlling_terminal: false,
@@ -158,12 +160,8 @@ fn mounts(job: &Job<'_>) -> Result<Vec<Mount>, BuildError> {
         Mount::writable(job.directory.join("tmp"), "/tmp"),
         Mount::writable(job.directory.join("build"), BUILD_DIRECTORY),
         Mount::writable(job.store_directory(), STORE_DIR),
-        Mount::new("/proc", Entry::Proc),
     ];
-    if rustix::process::geteuid().is_root() {
-        // The kernel takes the host's root, whose id the builder has, for the owner of its settings.
-        mounts.push(Mount::read_only("/proc/sys", "/proc/sys"));
-    }
+    mounts.extend(guarded_processes());
     mounts.extend(standard_devices(None));
     if job.rules.features.contains("kvm") && Path::new("/dev/kvm").exists() {
         mounts.push(Mount::writable("/dev/kvm", "/dev/kvm"));

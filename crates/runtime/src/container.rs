@@ -7,7 +7,7 @@ use image::Image;
 use nix_formats::store_path::StorePath;
 use sandbox::{
     Capabilities, Entry, IdMap, Identity, Mount, Overlay, Root, Sandbox, Seccomp, StandardStreams, Terminal,
-    standard_devices,
+    guarded_processes, standard_devices,
 };
 
 use crate::attend::own_stream;
@@ -88,6 +88,7 @@ impl Container<'_> {
                 _ => Capabilities::CONTAINER,
             },
             no_new_privileges: false,
+            user_namespaces: !root_user,
             fixed_addresses: false,
             streams: self.streams()?,
             controlling_terminal: self.terminal.is_some(),
@@ -122,7 +123,8 @@ impl Container<'_> {
         for (path, real) in &self.unpacked.objects {
             mounts.push(object_mount(path, real)?);
         }
-        mounts.extend(kernel_mounts());
+        mounts.extend(guarded_processes());
+        mounts.push(Mount::new("/sys", Entry::Sys));
         mounts.push(Mount::new("/dev", Entry::Tmpfs { mode: 0o755, size: Some(1 << 20) }));
         mounts.extend(standard_devices(None));
         if let Some(terminal) = self.terminal {
@@ -194,17 +196,6 @@ fn object_mount(path: &StorePath, real: &Path) -> Result<Mount, RuntimeError> {
         return Ok(Mount::new(path.to_absolute(), Entry::Symlink(to)));
     }
     Ok(Mount::read_only(real, path.to_absolute()))
-}
-
-/// `/proc` and `/sys`, without what is the whole machine's: files of the kernel hidden, settings not writable.
-fn kernel_mounts() -> Vec<Mount> {
-    let mut mounts = vec![Mount::new("/proc", Entry::Proc), Mount::new("/sys", Entry::Sys)];
-    let exists = |path: &&str| Path::new(*path).exists();
-    let hidden = ["/proc/kcore", "/proc/keys", "/proc/sysrq-trigger", "/proc/timer_list"];
-    mounts.extend(hidden.into_iter().filter(exists).map(|path| Mount::writable("/dev/null", path)));
-    let fixed = ["/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"];
-    mounts.extend(fixed.into_iter().filter(exists).map(|path| Mount::read_only(path, path)));
-    mounts
 }
 
 /// The directory of a volume that outlives containers. A new one belongs to the container's user.

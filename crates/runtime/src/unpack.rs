@@ -3,16 +3,19 @@
 //! Every path is resolved by the kernel within that directory (`openat2` with `RESOLVE_IN_ROOT`), so neither `..` nor
 //! a link that an earlier entry made leads out of it. Whiteouts become what overlayfs takes for one.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags, makedev};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps, XattrFlags, makedev};
 use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
+
+use crate::entry::{inside, link_target, mode_of, owner_of, times_of, wrong};
+use crate::place::{make_directory, names, remove, remove_tree};
 
 /// The prefix of names that hide a file of the layers below, and the name that hides a directory's whole content.
 const WHITEOUT: &[u8] = b".wh.";
@@ -275,91 +278,4 @@ impl Unpacker {
         }
         Ok(self.omitted)
     }
-}
-
-/// The path below the root: leading slashes and dots mean nothing; going up is refused.
-fn inside(path: &Path) -> io::Result<PathBuf> {
-    let mut result = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::RootDir | Component::CurDir => {}
-            Component::Normal(name) => result.push(name),
-            Component::ParentDir | Component::Prefix(_) => return Err(wrong("its path has '..'".to_owned())),
-        }
-    }
-    Ok(result)
-}
-
-fn make_directory(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
-        Err(Errno::EXIST) => {}
-        other => return Ok(other?),
-    }
-    let existing = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(existing.st_mode) == FileType::Directory {
-        return Ok(());
-    }
-    rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
-    Ok(rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?)
-}
-
-/// Makes way for a new file.
-fn remove(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ISDIR) => remove_tree(parent, name),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-fn remove_tree(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = match rustix::fs::openat(parent, name, flags, Mode::empty()) {
-        Ok(directory) => directory,
-        Err(Errno::NOENT) => return Ok(()),
-        Err(_) => return Ok(rustix::fs::unlinkat(parent, name, AtFlags::empty())?),
-    };
-    for child in names(&directory)? {
-        remove_tree(&directory, &child)?;
-    }
-    Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?)
-}
-
-fn names(directory: &OwnedFd) -> io::Result<Vec<OsString>> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(directory.as_fd())? {
-        let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
-        if name != "." && name != ".." {
-            names.push(name);
-        }
-    }
-    Ok(names)
-}
-
-fn link_target(entry: &Entry<'_, impl Read>) -> io::Result<PathBuf> {
-    let target = entry.link_name()?.ok_or_else(|| wrong("it is a link without a target".to_owned()))?;
-    Ok(target.into_owned())
-}
-
-fn mode_of(entry: &Entry<'_, impl Read>) -> io::Result<Mode> {
-    Ok(Mode::from_raw_mode(entry.header().mode()? & 0o7777))
-}
-
-fn owner_of(entry: &Entry<'_, impl Read>) -> io::Result<(Uid, Gid)> {
-    let id = |id: u64| u32::try_from(id).ok().filter(|id| *id != u32::MAX);
-    let header = entry.header();
-    match (id(header.uid()?), id(header.gid()?)) {
-        (Some(user), Some(group)) => Ok((Uid::from_raw(user), Gid::from_raw(group))),
-        _ => Err(wrong("its owner's id is too large".to_owned())),
-    }
-}
-
-fn times_of(entry: &Entry<'_, impl Read>) -> io::Result<Timestamps> {
-    let seconds = i64::try_from(entry.header().mtime()?).unwrap_or(0);
-    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
-    Ok(Timestamps { last_access: time, last_modification: time })
-}
-
-fn wrong(problem: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, problem)
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::child::{die_with_parent, last_errno};
@@ -13,6 +14,7 @@ pub(crate) fn confine(step: &Step) -> Result<(), Errno> {
     match step {
         Step::Limit(resource, limit) => rustix::process::setrlimit(*resource, *limit),
         Step::BoundCapabilities(kept) => bound_capabilities(*kept),
+        Step::NoUserNamespaces => no_user_namespaces(),
         Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
         Step::Seccomp(filter) => load_filter(filter),
         Step::Groups(groups) => rustix::thread::set_thread_groups(groups),
@@ -28,6 +30,13 @@ pub(crate) fn confine(step: &Step) -> Result<(), Errno> {
         Step::FixedAddresses => fixed_addresses(),
         _ => Err(Errno::INVAL),
     }
+}
+
+/// The limit is that of the user namespace of whoever writes it, and of those below.
+fn no_user_namespaces() -> Result<(), Errno> {
+    let limit =
+        rustix::fs::open(c"/proc/sys/user/max_user_namespaces", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&limit, b"0").map(drop)
 }
 
 fn bound_capabilities(kept: Capabilities) -> Result<(), Errno> {

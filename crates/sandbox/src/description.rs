@@ -47,6 +47,9 @@ pub struct Sandbox {
     pub capabilities: Capabilities,
     /// Forbids gaining privileges by setuid programs.
     pub no_new_privileges: bool,
+    /// Whether it may make user namespaces, in which it would have every capability again. Only for a process with a
+    /// user namespace of its own, which is where the limit is set.
+    pub user_namespaces: bool,
     /// Turns off address space randomisation, as builds that embed addresses need it to be reproducible.
     pub fixed_addresses: bool,
     /// Standard input, output and error.
@@ -262,5 +265,17 @@ pub fn standard_devices(shared_memory: Option<u64>) -> Vec<Mount> {
     mounts.push(Mount::new("/dev/shm", Entry::Tmpfs { mode: 0o1777, size: shared_memory }));
     mounts.push(Mount::new("/dev/pts", Entry::Terminals));
     mounts.push(Mount::new("/dev/ptmx", Entry::Symlink("/dev/pts/ptmx".into())));
+    mounts
+}
+
+/// A fresh `/proc` without what is the whole machine's: the kernel's settings read-only, its memory, keys and levers
+/// hidden. The host's root keeps its power over these files even where it has no capability, since it owns them.
+pub fn guarded_processes() -> Vec<Mount> {
+    let exists = |path: &&str| Path::new(*path).exists();
+    let hidden = ["/proc/kcore", "/proc/keys", "/proc/sysrq-trigger", "/proc/timer_list"];
+    let fixed = ["/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"];
+    let mut mounts = vec![Mount::new("/proc", Entry::Proc)];
+    mounts.extend(hidden.into_iter().filter(exists).map(|path| Mount::writable("/dev/null", path)));
+    mounts.extend(fixed.into_iter().filter(exists).map(|path| Mount::read_only(path, path)));
     mounts
 }

@@ -32,7 +32,7 @@ mod terminal;
 
 pub use description::{
     Capabilities, Entry, IdMap, IdRange, Identity, Mount, Network, Overlay, Root, Sandbox, Seccomp, StandardStreams,
-    standard_devices,
+    guarded_processes, standard_devices,
 };
 pub use door::{Family, NetworkDoor};
 pub use error::Error;

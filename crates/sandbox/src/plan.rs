@@ -39,6 +39,7 @@ pub(crate) enum Step {
     NewSession,
     LoopbackUp,
     HostName(Vec<u8>),
+    NoUserNamespaces,
     PrivateMounts,
     TmpfsRoot { stage: CString },
     DirectoryRoot { source: CString, stage: CString },
@@ -80,6 +81,9 @@ impl Plan {
             steps.push(Step::LoopbackUp);
         }
         steps.push(Step::HostName(sandbox.host_name.clone().into_bytes()));
+        if !sandbox.user_namespaces && sandbox.ids != IdMap::Host {
+            steps.push(Step::NoUserNamespaces);
+        }
         steps.push(Step::PrivateMounts);
         let stage = c_path(&sandbox.stage)?;
         steps.push(root_step(&sandbox.root, stage.clone())?);
@@ -299,6 +303,7 @@ impl Step {
             Step::NewSession => "start a session".into(),
             Step::LoopbackUp => "bring the loopback interface up".into(),
             Step::HostName(_) => "set the host name".into(),
+            Step::NoUserNamespaces => "forbid user namespaces".into(),
             Step::PrivateMounts => "make the mounts private".into(),
             Step::TmpfsRoot { stage } => format!("mount a root in memory at {}", text(stage)),
             Step::DirectoryRoot { source, .. } => format!("mount {} as the root", text(source)),

@@ -53,6 +53,7 @@ fn case(busybox: &Path, script: &str) -> Case {
         seccomp: Seccomp::Builder,
         capabilities: Capabilities::NONE,
         no_new_privileges: true,
+        user_namespaces: false,
         fixed_addresses: true,
         streams: StandardStreams {
             input: File::open("/dev/null").unwrap().into(),
@@ -105,6 +106,17 @@ fn privileges_are_gone() {
     assert!(text.contains("NoNewPrivs:\t1") && text.contains("Seccomp:\t2"), "{text}");
     assert_eq!(text.matches("Operation not permitted").count(), 2, "{text}");
     assert!(text.contains("plain\n") && text.contains("Read-only file system"), "{text}");
+}
+
+#[test]
+fn no_way_back_to_capabilities() {
+    let Some(busybox) = busybox() else { return };
+    let script = "/bin/busybox unshare -U /bin/sh -c 'echo inside' 2>&1 || echo refused";
+    let mut free = case(&busybox, script);
+    free.sandbox.user_namespaces = true;
+    assert_eq!(free.output(), "inside\n");
+    let text = case(&busybox, script).output();
+    assert!(text.ends_with("refused\n"), "{text}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Builds real derivations in a store of their own, and compares with real Nix where it is installed.
 
+mod crashes;
 mod failures;
 mod mixed;
 mod oracle;
