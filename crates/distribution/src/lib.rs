@@ -1,1 +1,40 @@
-//! The OCI registry client.
+//! The registry client: resolve, pull, push what is missing, copy, list and delete, over the OCI distribution API.
+//!
+//! Layer: above `image`, whose images it pushes, and `build`, to which it brings `builtin:oci-pull`; below the command
+//! line. From the bottom: [`Reference`] says what is meant; `credentials`, `challenge` and `token` get a client admitted;
+//! `registry` sends requests to one registry, with retries; [`Client`] is what callers use.
+//!
+//! It must never know the registry server, a terminal or the environment: where configuration and credentials lie is
+//! told by [`Settings`]. Every byte that comes from a registry is checked against a digest before it is kept.
+
+mod challenge;
+mod client;
+mod copy;
+mod credentials;
+mod docker_archive;
+mod documents;
+mod download;
+mod error;
+mod layout;
+mod oci_pull;
+mod pull;
+mod push;
+mod reference;
+mod registry;
+mod retry;
+mod settings;
+mod tls;
+mod token;
+mod upload;
+
+pub use client::{Client, Resolved};
+pub use copy::Copied;
+pub use credentials::{Credential, CredentialError};
+pub use error::Error;
+pub use image::Digest;
+pub use image::media::Platform;
+pub use oci_pull::OciPull;
+pub use pull::Pulled;
+pub use push::{PushOptions, Pushed};
+pub use reference::{InvalidReference, Reference};
+pub use settings::{Registries, Retries, Settings};

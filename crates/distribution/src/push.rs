@@ -1,0 +1,248 @@
+//! Pushing an image: only what is missing, blobs first, the tag last.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use futures_util::{TryStreamExt, stream};
+use image::media::Descriptor;
+use image::{BlobReader, Compression, Digest, Image, Layer, LayerCache};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, StatusCode};
+use store::progress::{Activity, Outcome, Progress, Task};
+
+use crate::client::{Client, manifest_digest};
+use crate::error::Error;
+use crate::reference::Reference;
+use crate::registry::{Registry, Scopes};
+use crate::upload::{Blob, Uploader};
+
+/// How to push.
+#[derive(Debug, Clone)]
+pub struct PushOptions {
+    /// How layers that are not compressed yet are compressed.
+    pub compression: Compression,
+    /// What is known of compressed layers from before.
+    pub cache: LayerCache,
+    /// Move version tags too. Tags such as `latest` always move.
+    pub force: bool,
+    /// Other repositories of the same registry that may have some of the layers.
+    pub mount_from: Vec<String>,
+}
+
+/// What a push came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// The digest of the manifest, by which the image is now there.
+    pub digest: Digest,
+    /// Nothing had to be sent.
+    pub up_to_date: bool,
+    /// Bytes of blobs that were sent.
+    pub bytes_sent: u64,
+    /// How many blobs were sent.
+    pub blobs_sent: usize,
+    /// How many were taken over from other repositories.
+    pub blobs_mounted: usize,
+}
+
+/// What has been sent so far.
+#[derive(Default)]
+struct Tally {
+    bytes: AtomicU64,
+    sent: AtomicUsize,
+    mounted: AtomicUsize,
+}
+
+struct LayerBlob<'a> {
+    layer: &'a Layer,
+    options: &'a PushOptions,
+}
+
+impl Blob for LayerBlob<'_> {
+    fn open(&self) -> BlobReader {
+        self.layer.read_blob(self.options.compression, &self.options.cache)
+    }
+
+    fn known(&self) -> Option<Descriptor> {
+        self.layer.known_blob(self.options.compression, &self.options.cache)
+    }
+}
+
+impl Client {
+    /// Pushes an image under a tag (`latest` if the reference has none).
+    ///
+    /// # Errors
+    /// A version tag would move and `force` is not set; the image cannot be read; the registry refuses or cannot be
+    /// reached. Blobs that were sent before an error stay at the registry, so that the next push does not send them again.
+    pub async fn push(
+        &self,
+        image: &Image,
+        reference: &Reference,
+        options: &PushOptions,
+        progress: &dyn Progress,
+    ) -> Result<Pushed, Error> {
+        let registry = self.registry(reference).await?;
+        let scopes = Scopes::push(reference.repository());
+        let tag = reference.tag().unwrap_or("latest");
+        let there = manifest_digest(&registry, reference.repository(), tag, &scopes).await?;
+        if let Some(manifest) = known_manifest(image, options) {
+            let digest = Digest::of(&manifest);
+            if there == Some(digest) {
+                return Ok(Pushed { digest, up_to_date: true, bytes_sent: 0, blobs_sent: 0, blobs_mounted: 0 });
+            }
+            check_tag(reference, tag, there, digest, options.force)?;
+        } else if let Some(current) = there.filter(|_| is_version(tag) && !options.force) {
+            // Learning the digest takes compressing what was never compressed; better than sending it for nothing.
+            let digest = Digest::of(&in_background(image, options).await?);
+            check_tag(reference, tag, Some(current), digest, options.force)?;
+        }
+        let uploader = Uploader { registry: &registry, repository: reference.repository(), scopes: &scopes };
+        let tally = Tally::default();
+        send_blobs(self, &uploader, image, options, progress, &tally).await?;
+        let manifest = in_background(image, options).await?;
+        let digest =
+            put_manifest(&registry, reference.repository(), tag, &scopes, &manifest, &image.manifest_media_type())
+                .await?;
+        Ok(Pushed {
+            digest,
+            up_to_date: there == Some(digest),
+            bytes_sent: tally.bytes.into_inner(),
+            blobs_sent: tally.sent.into_inner(),
+            blobs_mounted: tally.mounted.into_inner(),
+        })
+    }
+}
+
+/// The manifest, if no layer has to be compressed for it.
+fn known_manifest(image: &Image, options: &PushOptions) -> Option<Vec<u8>> {
+    let layers = image.layers.iter().map(|layer| layer.known_blob(options.compression, &options.cache));
+    layers.collect::<Option<Vec<_>>>().map(|layers| image.manifest_of(layers))
+}
+
+/// The manifest, compressing what must be on a thread that may block.
+async fn in_background(image: &Image, options: &PushOptions) -> Result<Vec<u8>, Error> {
+    if let Some(manifest) = known_manifest(image, options) {
+        return Ok(manifest);
+    }
+    let (image, compression, cache) = (image.clone(), options.compression, options.cache.clone());
+    let made = tokio::task::spawn_blocking(move || image.manifest(compression, &cache)).await;
+    Ok(made.map_err(|error| Error::Settings(error.to_string()))??)
+}
+
+/// Whether a tag names one release, as `1.2`, `v3` or `2024-01-01` do, and should stay where it is.
+fn is_version(tag: &str) -> bool {
+    tag.strip_prefix('v').unwrap_or(tag).starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn check_tag(reference: &Reference, tag: &str, there: Option<Digest>, new: Digest, force: bool) -> Result<(), Error> {
+    match there {
+        Some(current) if current != new && is_version(tag) && !force => Err(Error::TagMoves {
+            reference: format!("{}/{}:{tag}", reference.host(), reference.repository()),
+            current,
+            new,
+        }),
+        _ => Ok(()),
+    }
+}
+
+async fn send_blobs(
+    client: &Client,
+    uploader: &Uploader<'_>,
+    image: &Image,
+    options: &PushOptions,
+    progress: &dyn Progress,
+    tally: &Tally,
+) -> Result<(), Error> {
+    let mut begun = BTreeSet::new();
+    // An image may have the same layer twice.
+    let layers = image.layers.iter().filter(|layer| begun.insert(*layer.diff_id()));
+    stream::iter(layers.map(Ok))
+        .try_for_each_concurrent(client.settings().parallel.max(1), |layer| {
+            send_layer(uploader, LayerBlob { layer, options }, progress, tally)
+        })
+        .await?;
+    let config = image.config_bytes();
+    if !uploader.has(Digest::of(config)).await? {
+        uploader.send_bytes(config).await?;
+        tally.bytes.fetch_add(config.len() as u64, Ordering::Relaxed);
+        tally.sent.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+async fn send_layer(
+    uploader: &Uploader<'_>,
+    blob: LayerBlob<'_>,
+    progress: &dyn Progress,
+    tally: &Tally,
+) -> Result<(), Error> {
+    let known = blob.known();
+    if let Some(known) = &known {
+        if uploader.has(known.digest).await? {
+            return Ok(());
+        }
+        for from in &blob.options.mount_from {
+            if from != uploader.repository && uploader.mount(known.digest, from).await? {
+                tally.mounted.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+    }
+    let name = known.as_ref().map_or_else(|| blob.layer.diff_id().to_string(), |known| known.digest.to_string());
+    let task = Task::start(progress, Activity::Push, &name, known.map(|known| known.size));
+    let sent = uploader.send_stream(&blob, &task).await?;
+    tally.bytes.fetch_add(sent.size, Ordering::Relaxed);
+    tally.sent.fetch_add(1, Ordering::Relaxed);
+    task.finish(Outcome::Done);
+    Ok(())
+}
+
+/// Stores a manifest under a tag or digest, and makes sure that the registry stored these bytes.
+pub(crate) async fn put_manifest(
+    registry: &Registry,
+    repository: &str,
+    target: &str,
+    scopes: &Scopes,
+    bytes: &[u8],
+    media_type: &str,
+) -> Result<Digest, Error> {
+    let url = registry.url(&format!("{repository}/manifests/{target}"))?;
+    let action = format!("push the manifest {repository}:{target}");
+    let send = || {
+        let request = registry.request(Method::PUT, url.clone()).header(CONTENT_TYPE, media_type);
+        Ok(request.body(bytes.to_vec()))
+    };
+    let response = registry.send(&action, scopes, send).await?;
+    if response.status() != StatusCode::CREATED {
+        return Err(registry.refused(&action, response).await);
+    }
+    let digest = Digest::of(bytes);
+    let header = response.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
+    let stored = match header.map(str::to_owned) {
+        Some(stored) => stored,
+        None => manifest_digest(registry, repository, target, scopes).await?.map(|d| d.to_string()).unwrap_or_default(),
+    };
+    if stored == digest.to_string() {
+        return Ok(digest);
+    }
+    Err(Error::Corrupt {
+        what: format!("the manifest {repository}:{target}, as stored"),
+        registry: registry.name(),
+        expected: digest.to_string(),
+        found: stored,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_tags_stay() {
+        for tag in ["1", "v1.2", "0.1.2-rc1", "2024-01-01"] {
+            assert!(is_version(tag), "{tag}");
+        }
+        for tag in ["latest", "main", "vnext", "stable-1"] {
+            assert!(!is_version(tag), "{tag}");
+        }
+    }
+}

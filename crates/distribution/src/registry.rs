@@ -1,0 +1,368 @@
+//! One address of a registry: reaching it, being admitted, sending requests with retries.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use url::{Host, Url};
+
+use crate::challenge::Challenge;
+use crate::credentials::{self, Credential};
+use crate::error::{Error, chain};
+use crate::retry::{Attempts, is_transient, retry_after};
+use crate::settings::{Retries, Settings};
+use crate::tls::{self, Trust};
+use crate::token::{Token, TokenRequest};
+
+/// How much of an error's text is shown.
+const SHOWN_ERROR: usize = 500;
+
+/// One address of a registry that has answered.
+pub(crate) struct Registry {
+    /// `https://host/v2/`, with what a mirror puts before repository names.
+    base: Url,
+    /// The host with its port: the key of its credentials.
+    host: String,
+    http: reqwest::Client,
+    retries: Retries,
+    given: Option<Credential>,
+    auth_files: Vec<PathBuf>,
+    challenge: Mutex<Option<Challenge>>,
+    tokens: Mutex<HashMap<String, Token>>,
+}
+
+/// What a request needs permission for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scopes {
+    repository: String,
+    list: Vec<String>,
+}
+
+impl Scopes {
+    pub fn pull(repository: &str) -> Scopes {
+        Scopes { repository: repository.to_owned(), list: vec![format!("repository:{repository}:pull")] }
+    }
+
+    pub fn push(repository: &str) -> Scopes {
+        Scopes { repository: repository.to_owned(), list: vec![format!("repository:{repository}:pull,push")] }
+    }
+
+    pub fn delete(repository: &str) -> Scopes {
+        Scopes { repository: repository.to_owned(), list: vec![format!("repository:{repository}:pull,delete")] }
+    }
+
+    pub fn catalog() -> Scopes {
+        Scopes { repository: String::new(), list: vec!["registry:catalog:*".to_owned()] }
+    }
+
+    /// Also read from another repository, to mount from it.
+    pub fn and_pull(mut self, repository: &str) -> Scopes {
+        self.list.push(format!("repository:{repository}:pull"));
+        self
+    }
+}
+
+/// An address to try for a host, most preferred first.
+pub(crate) fn addresses(host: &str, settings: &Settings) -> Vec<(String, Trust)> {
+    let api_host = if host == "docker.io" { "registry-1.docker.io" } else { host };
+    if is_loopback(api_host) {
+        return vec![(format!("http://{api_host}"), Trust::Loopback), (format!("https://{api_host}"), Trust::Loopback)];
+    }
+    if settings.registries.insecure.contains(host) {
+        return vec![(format!("https://{api_host}"), Trust::Insecure), (format!("http://{api_host}"), Trust::Insecure)];
+    }
+    vec![(format!("https://{api_host}"), Trust::Verified)]
+}
+
+/// How a mirror's address, which is given with its scheme, may be spoken to.
+pub(crate) fn mirror_trust(address: &str, settings: &Settings) -> Result<Trust, Error> {
+    let wrong = || Error::Settings(format!("the mirror `{address}` is not an http or https address"));
+    let url = Url::parse(address).map_err(|_| wrong())?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong());
+    }
+    let host = host_of(&url);
+    Ok(if is_loopback(&host) {
+        Trust::Loopback
+    } else if url.scheme() == "http" || settings.registries.insecure.contains(&host) {
+        Trust::Insecure
+    } else {
+        Trust::Verified
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    match Url::parse(&format!("http://{host}/")).ok().as_ref().and_then(Url::host) {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+impl Registry {
+    /// Asks the address whether a registry is there, and how it wants to be spoken to.
+    pub async fn connect(address: &str, trust: Trust, host: &str, settings: &Settings) -> Result<Registry, Error> {
+        let wrong = |error| Error::Settings(format!("`{address}` is not an address: {error}"));
+        let mut base = Url::parse(&format!("{}/", address.trim_end_matches('/'))).map_err(wrong)?;
+        let prefix = base.path().trim_matches('/').to_owned();
+        base.set_path("/v2/");
+        let registry = Registry {
+            host: host.to_owned(),
+            http: tls::client(trust, settings.certificate_file.as_deref())?,
+            retries: settings.retries,
+            given: settings.credentials.get(host).cloned(),
+            auth_files: settings.auth_files.clone(),
+            challenge: Mutex::new(None),
+            tokens: Mutex::default(),
+            base: base.clone(),
+        };
+        let response =
+            registry.http.get(base.clone()).send().await.map_err(|error| registry.unreachable("say hello", &error))?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED => {
+                *registry.challenge.lock().await = Challenge::from_headers(response.headers());
+            }
+            status => {
+                let message = format!("{base} answered {status}; is it a registry?");
+                return Err(Error::Unreachable { registry: registry.name(), action: "say hello".into(), message });
+            }
+        }
+        if !prefix.is_empty() {
+            base.set_path(&format!("/v2/{prefix}/"));
+        }
+        Ok(Registry { base, ..registry })
+    }
+
+    /// The address, for messages.
+    pub fn name(&self) -> String {
+        let host = host_of(&self.base);
+        if self.base.scheme() == "https" { host } else { format!("http://{host}") }
+    }
+
+    /// The address of something under the API's root.
+    pub fn url(&self, path: &str) -> Result<Url, Error> {
+        self.base.join(path).map_err(|error| Error::Settings(format!("{path} makes no address: {error}")))
+    }
+
+    /// A request to be sent by [`Registry::send`].
+    pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http.request(method, url)
+    }
+
+    /// Sends what `build` makes, again where that may help. Answers other than "not permitted" and passing failures are
+    /// the caller's to judge.
+    pub async fn send(
+        &self,
+        action: &str,
+        scopes: &Scopes,
+        mut build: impl FnMut() -> Result<RequestBuilder, Error>,
+    ) -> Result<Response, Error> {
+        let mut attempts = Attempts::new(self.retries);
+        loop {
+            match self.send_once(action, scopes, &mut build).await {
+                Ok(response) if is_transient(response.status()) => {
+                    if !attempts.pause(retry_after(response.headers())).await {
+                        return Err(self.refused(action, response).await);
+                    }
+                }
+                Err(error @ Error::Unreachable { .. }) => {
+                    if !attempts.pause(None).await {
+                        return Err(error);
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Sends what `build` makes, a second time only if the registry wants to know who we are.
+    pub async fn send_once(
+        &self,
+        action: &str,
+        scopes: &Scopes,
+        mut build: impl FnMut() -> Result<RequestBuilder, Error>,
+    ) -> Result<Response, Error> {
+        let mut asked_again = false;
+        loop {
+            let request = self.with_authorization(build()?.build(), action, scopes).await?;
+            let response = self.http.execute(request).await.map_err(|error| self.unreachable(action, &error))?;
+            match response.status() {
+                StatusCode::UNAUTHORIZED if !asked_again => {
+                    asked_again = true;
+                    self.take_challenge(&response, scopes).await;
+                }
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                    return Err(self.unauthorized(action, scopes, response).await);
+                }
+                _ => return Ok(response),
+            }
+        }
+    }
+
+    /// Adds the authorization, unless the request goes to another host than the registry's: an upload's `Location` may.
+    async fn with_authorization(
+        &self,
+        request: reqwest::Result<reqwest::Request>,
+        action: &str,
+        scopes: &Scopes,
+    ) -> Result<reqwest::Request, Error> {
+        let mut request = request.map_err(|error| self.unreachable(action, &error))?;
+        if request.url().origin() != self.base.origin() {
+            return Ok(request);
+        }
+        if let Some(value) = self.authorization(action, scopes).await? {
+            let mut value = HeaderValue::from_str(&value).map_err(|_| {
+                Error::Settings(format!("the credentials for {} cannot be sent in a header", self.host))
+            })?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+
+    async fn authorization(&self, action: &str, scopes: &Scopes) -> Result<Option<String>, Error> {
+        let challenge = self.challenge.lock().await.clone();
+        match challenge {
+            None => Ok(None),
+            Some(Challenge::Basic) => match self.credential(&scopes.repository).await? {
+                Some(Credential::Password { user, password }) => {
+                    use base64::Engine;
+                    let encoded = base64::prelude::BASE64_STANDARD.encode(format!("{user}:{password}"));
+                    Ok(Some(format!("Basic {encoded}")))
+                }
+                _ => Ok(None),
+            },
+            Some(Challenge::Bearer { realm, service, .. }) => {
+                let token = self.token(action, &realm, service.as_deref(), scopes).await?;
+                Ok(Some(format!("Bearer {token}")))
+            }
+        }
+    }
+
+    async fn token(&self, action: &str, realm: &str, service: Option<&str>, scopes: &Scopes) -> Result<String, Error> {
+        // Held while the token is fetched, so that parallel requests fetch one.
+        let mut tokens = self.tokens.lock().await;
+        let key = scopes.list.join(" ");
+        if let Some(token) = tokens.get(&key).filter(|token| token.expires > Instant::now()) {
+            return Ok(token.value.clone());
+        }
+        let refused = |reason: String| Error::Unauthorized { registry: self.name(), action: action.to_owned(), reason };
+        let realm = self.base.join(realm).map_err(|error| refused(format!("its token endpoint: {error}")))?;
+        let plain = realm.scheme() != "https" && realm.host() != self.base.host();
+        if plain && !is_loopback(&host_of(&realm)) {
+            return Err(refused(format!("its token endpoint {realm} is on another host and has no TLS")));
+        }
+        let credential = self.credential(&scopes.repository).await?;
+        let request = TokenRequest { realm: &realm, service, scopes: &scopes.list, credential: credential.as_ref() };
+        let token = request.send(&self.http).await.map_err(refused)?;
+        let value = token.value.clone();
+        tokens.insert(key, token);
+        Ok(value)
+    }
+
+    async fn credential(&self, repository: &str) -> Result<Option<Credential>, Error> {
+        if self.given.is_some() {
+            return Ok(self.given.clone());
+        }
+        let (files, host, repository) = (self.auth_files.clone(), self.host.clone(), repository.to_owned());
+        let found = tokio::task::spawn_blocking(move || credentials::find(&files, &host, &repository)).await;
+        Ok(found.map_err(|error| Error::Settings(error.to_string()))??)
+    }
+
+    /// Takes what a 401 asks for, and forgets the token that did not help.
+    async fn take_challenge(&self, response: &Response, scopes: &Scopes) {
+        self.tokens.lock().await.remove(&scopes.list.join(" "));
+        if let Some(challenge) = Challenge::from_headers(response.headers()) {
+            *self.challenge.lock().await = Some(challenge);
+        }
+    }
+
+    /// The address that an answer's `Location` means.
+    pub fn location(&self, response: &Response, action: &str) -> Result<Url, Error> {
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let url = location.and_then(|location| response.url().join(location).ok());
+        url.filter(|url| url.scheme() == "https" || self.base.scheme() == "http").ok_or_else(|| Error::Refused {
+            registry: self.name(),
+            action: action.to_owned(),
+            message: "its answer has no usable Location".to_owned(),
+        })
+    }
+
+    /// The error for an answer that is not the one hoped for.
+    pub async fn refused(&self, action: &str, response: Response) -> Error {
+        let status = response.status();
+        let message = format!("{status}: {}", said(response).await);
+        Error::Refused { registry: self.name(), action: action.to_owned(), message }
+    }
+
+    async fn unauthorized(&self, action: &str, scopes: &Scopes, response: Response) -> Error {
+        let account = match self.credential(&scopes.repository).await {
+            Ok(Some(Credential::Password { user, .. })) => format!("as {user}"),
+            Ok(Some(Credential::RefreshToken(_))) => "with a stored token".to_owned(),
+            _ => format!("without an account; `wharf login {}` stores one", self.host),
+        };
+        let reason = format!("{} ({account})", said(response).await);
+        Error::Unauthorized { registry: self.name(), action: action.to_owned(), reason }
+    }
+
+    pub fn unreachable(&self, action: &str, error: &reqwest::Error) -> Error {
+        Error::Unreachable { registry: self.name(), action: action.to_owned(), message: chain(error) }
+    }
+
+    pub fn retries(&self) -> Retries {
+        self.retries
+    }
+}
+
+/// What a registry says about an error: the messages of the specification's JSON, else its text.
+async fn said(response: Response) -> String {
+    #[derive(Deserialize)]
+    struct Errors {
+        errors: Vec<Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    let reason = response.status().canonical_reason().unwrap_or("no reason given");
+    let Ok(bytes) = response.bytes().await else { return reason.to_owned() };
+    if let Ok(Errors { errors }) = serde_json::from_slice::<Errors>(&bytes) {
+        let one = |e: &Entry| if e.message.is_empty() { e.code.clone() } else { format!("{} ({})", e.message, e.code) };
+        return errors.iter().map(one).collect::<Vec<_>>().join("; ");
+    }
+    let text: String = String::from_utf8_lossy(&bytes).chars().filter(|c| !c.is_control()).take(SHOWN_ERROR).collect();
+    if text.trim().is_empty() { reason.to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_hosts() {
+        let mut settings = Settings::default();
+        settings.registries.insecure.insert("old.example.org".into());
+        let first = |host| addresses(host, &settings)[0].clone();
+        assert_eq!(first("docker.io"), ("https://registry-1.docker.io".into(), Trust::Verified));
+        assert_eq!(first("localhost:5000"), ("http://localhost:5000".into(), Trust::Loopback));
+        assert_eq!(first("127.0.0.1:5000"), ("http://127.0.0.1:5000".into(), Trust::Loopback));
+        assert_eq!(first("[::1]:5000"), ("http://[::1]:5000".into(), Trust::Loopback));
+        assert_eq!(addresses("old.example.org", &settings).len(), 2);
+        assert_eq!(addresses("quay.io", &settings).len(), 1);
+        assert_eq!(mirror_trust("http://mirror.example.org", &settings).unwrap(), Trust::Insecure);
+        assert!(mirror_trust("mirror.example.org", &settings).is_err());
+    }
+}

@@ -1,0 +1,178 @@
+//! Registries that break off, are busy, or lie: a small server that follows a script.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use distribution::{Client, Digest, Error, Reference};
+use store::progress::Silent;
+
+use crate::peer::settings;
+
+/// A request as it came: its first line and its headers in lower case.
+#[derive(Clone)]
+struct Request {
+    line: String,
+    headers: String,
+}
+
+/// Answers every request by `script`, which gets the request and its number, and closes the connection after it.
+struct Rude {
+    host: String,
+    seen: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Rude {
+    fn start(script: impl Fn(&Request, usize) -> Vec<u8> + Send + 'static) -> Rude {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let seen: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let (record, count) = (Arc::clone(&seen), AtomicUsize::new(0));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let Some(request) = read(&mut stream) else { continue };
+                record.lock().unwrap().push(request.clone());
+                let answer = script(&request, count.fetch_add(1, Ordering::Relaxed));
+                let _ = stream.write_all(&answer);
+            }
+        });
+        Rude { host, seen }
+    }
+
+    fn reference(&self, rest: &str) -> Reference {
+        format!("{}/{rest}", self.host).parse().unwrap()
+    }
+
+    fn seen(&self) -> Vec<Request> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+fn read(stream: &mut TcpStream) -> Option<Request> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let (mut headers, mut length) = (String::new(), 0);
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        let header = header.trim().to_lowercase();
+        if header.is_empty() {
+            break;
+        }
+        if let Some(value) = header.strip_prefix("content-length: ") {
+            length = value.parse().ok()?;
+        }
+        headers.push_str(&header);
+        headers.push('\n');
+    }
+    reader.take(length).read_to_end(&mut Vec::new()).ok()?;
+    Some(Request { line, headers })
+}
+
+fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+/// A manifest of one blob, the configuration.
+fn manifest(blob: &[u8]) -> Vec<u8> {
+    let (digest, size) = (Digest::of(blob), blob.len());
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{digest}","size":{size}}},"layers":[]}}"#
+    )
+    .into_bytes()
+}
+
+#[tokio::test]
+async fn a_broken_download_is_taken_up_where_it_broke() {
+    let blob: Vec<u8> = (0..100_000u32).map(|i| i as u8).collect();
+    let content = blob.clone();
+    let rude = Rude::start(move |request, _| {
+        if request.line.contains("/manifests/") {
+            return answer("200 OK", "", &manifest(&content));
+        }
+        if !request.line.contains("/blobs/") {
+            return answer("200 OK", "", b"{}");
+        }
+        match request.headers.lines().find_map(|line| line.strip_prefix("range: bytes=")) {
+            None => {
+                let whole = answer("200 OK", "", &content);
+                whole[..whole.len() - 40_000].to_vec()
+            }
+            Some(range) => {
+                let from: usize = range.trim_end_matches('-').parse().unwrap();
+                answer("206 Partial Content", "", &content[from..])
+            }
+        }
+    });
+    let place = tempfile::tempdir().unwrap();
+    let out = place.path().join("out");
+    let client = Client::new(settings());
+    client.pull(&rude.reference("a:1"), &crate::linux(), &out, None, &Silent).await.unwrap();
+    assert_eq!(std::fs::read(out.join("blobs/sha256").join(Digest::of(&blob).hex())).unwrap(), blob);
+    assert_eq!(rude.seen().iter().filter(|request| request.headers.contains("range: bytes=")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_busy_registry_is_asked_again_and_a_lie_is_found() {
+    let rude = Rude::start(|request, number| match number {
+        0 => answer("200 OK", "", b"{}"),
+        1 => answer("429 Too Many Requests", "retry-after: 0\r\n", b""),
+        2 => answer("503 Service Unavailable", "", b""),
+        _ if request.line.contains("sha256:") => answer("200 OK", "", &manifest(b"other")),
+        _ => answer("200 OK", "", &manifest(b"blob")),
+    });
+    let client = Client::new(settings());
+    let resolved = client.resolve(&rude.reference("a:1")).await.unwrap();
+    assert_eq!(resolved.descriptor.digest, Digest::of(&manifest(b"blob")));
+    let lie = client.resolve(&rude.reference("a").with_digest(resolved.descriptor.digest)).await.unwrap_err();
+    assert!(matches!(lie, Error::Corrupt { .. }), "{lie}");
+}
+
+#[tokio::test]
+async fn credentials_stay_with_their_registry() {
+    let foreign = Rude::start(|_, _| answer("200 OK", "", &manifest(b"blob")));
+    let elsewhere = foreign.host.clone();
+    let rude = Rude::start(move |request, _| {
+        if !request.headers.contains("authorization: basic") {
+            return answer("401 Unauthorized", "www-authenticate: Basic realm=\"x\"\r\n", b"");
+        }
+        answer("307 Temporary Redirect", &format!("location: http://{elsewhere}/somewhere\r\n"), b"")
+    });
+    let account = distribution::Credential::Password { user: "user".into(), password: "secret".into() };
+    let mut settings = settings();
+    settings.credentials.insert(rude.host.clone(), account);
+    Client::new(settings).resolve(&rude.reference("a:1")).await.unwrap();
+    assert!(rude.seen().iter().any(|request| request.headers.contains("authorization")));
+    assert!(!foreign.seen().is_empty());
+    assert!(foreign.seen().iter().all(|request| !request.headers.contains("authorization")));
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_once_and_sent() {
+    let rude = Rude::start(|request, _| {
+        let host = request.headers.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned();
+        if request.line.contains("/token") {
+            let known = request.headers.contains("authorization: basic dxnlcjpzzwnyzxq=");
+            assert!(
+                known && request.line.contains("scope=repository%3Aa%3Apull") && request.line.contains("service=s")
+            );
+            return answer("200 OK", "", br#"{"token":"t0ken","expires_in":300}"#);
+        }
+        if !request.headers.contains("authorization: bearer t0ken") {
+            let challenge = format!("www-authenticate: Bearer realm=\"http://{host}/token\",service=\"s\"\r\n");
+            return answer("401 Unauthorized", &challenge, b"");
+        }
+        answer("200 OK", "", &manifest(b"blob"))
+    });
+    let account = distribution::Credential::Password { user: "user".into(), password: "secret".into() };
+    let mut settings = settings();
+    settings.credentials.insert(rude.host.clone(), account);
+    let client = Client::new(settings);
+    client.resolve(&rude.reference("a:1")).await.unwrap();
+    client.resolve(&rude.reference("a:2")).await.unwrap();
+    assert_eq!(rude.seen().iter().filter(|request| request.line.contains("/token")).count(), 1);
+}
