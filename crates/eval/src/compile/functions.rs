@@ -85,7 +85,7 @@ impl Compiler<'_> {
             ellipsis: lambda.formals.is_some_and(|formals| formals.ellipsis),
             whole,
             whole_name: lambda.arg.map(|arg| self.names[arg.0 as usize]),
-            shape: Shape::new(keys, heap::slice_of(&positions)),
+            shape: Shape::lasting(keys, heap::slice_of(&positions)),
         })
     }
 }

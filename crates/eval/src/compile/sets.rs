@@ -17,7 +17,7 @@ impl Compiler<'_> {
         order.sort_by_key(|index| self.names[set.attrs[*index].name.0 as usize]);
         let keys: Vec<Symbol> = order.iter().map(|index| self.names[set.attrs[*index].name.0 as usize]).collect();
         let positions: Vec<_> = order.iter().map(|index| self.pos(set.attrs[*index].span)).collect();
-        let shape = Shape::new(heap::slice_of(&keys), heap::slice_of(&positions));
+        let shape = Shape::lasting(heap::slice_of(&keys), heap::slice_of(&positions));
         if set.recursive {
             return self.rec_attrs(set, &order, shape);
         }

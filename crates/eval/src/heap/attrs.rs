@@ -1,29 +1,38 @@
 //! Attribute sets: a shape and its values, or a small set laid over a large one.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+use super::merge::merge;
 use super::{Shape, Value, arena};
 use crate::position::Pos;
 use crate::symbol::Symbol;
 
-/// An attribute set of the heap.
-pub struct Attrs(Form);
+/// An attribute set of the heap. In memory, what follows this word is a value for each name of the shape; or, for a set
+/// without a shape, [`Layered`].
+#[repr(C)]
+pub struct Attrs {
+    shape: Option<&'static Shape>,
+}
 
+const _: () = assert!(size_of::<Attrs>() == 8);
+
+/// What a set is made of.
 enum Form {
-    Flat { shape: &'static Shape, values: &'static [Value] },
-    Layered(Layered),
+    Flat(&'static Shape, &'static [Value]),
+    Layered(&'static Layered),
 }
 
 /// `base // over`, not merged yet.
+#[repr(C)]
 struct Layered {
     base: &'static Attrs,
     over: &'static Attrs,
     /// At least the number of attributes.
     bound: u32,
     depth: u32,
-    /// The merged set, made when somebody needs all attributes.
-    merged: OnceLock<&'static Attrs>,
+    /// The merged set, made when somebody needs all attributes. Two threads may make it; either is as good.
+    merged: AtomicPtr<Attrs>,
 }
 
 /// One attribute.
@@ -48,28 +57,51 @@ const MAX_DEPTH: u32 = 8;
 /// Sets smaller than this are always copied.
 const MIN_LAYERED: usize = 12;
 
-static NO_SHAPE: OnceLock<&'static Attrs> = OnceLock::new();
-
 impl Attrs {
     /// The empty set.
     pub fn empty() -> &'static Attrs {
-        NO_SHAPE.get_or_init(|| Attrs::flat(Shape::new(&[], &[]), &[]))
-    }
-
-    /// A set of the given shape.
-    ///
-    /// # Panics
-    /// If the number of values is not the shape's.
-    #[inline]
-    pub fn flat(shape: &'static Shape, values: &'static [Value]) -> &'static Attrs {
-        assert_eq!(shape.len(), values.len());
-        arena::new(Attrs(Form::Flat { shape, values }))
+        static EMPTY: OnceLock<&'static Attrs> = OnceLock::new();
+        EMPTY.get_or_init(|| Attrs::build(Shape::lasting(&[], &[]), |_| Value::NULL))
     }
 
     /// A set of the given shape, with what `value` gives for each slot.
     #[inline]
-    pub fn build(shape: &'static Shape, value: impl FnMut(usize) -> Value) -> &'static Attrs {
-        Attrs::flat(shape, arena::slice_with(shape.len(), value))
+    pub fn build(shape: &'static Shape, mut value: impl FnMut(usize) -> Value) -> &'static Attrs {
+        let place = arena::allocate(size_of::<Attrs>() + shape.len() * size_of::<Value>());
+        // SAFETY: there is room for the header and a value for each name behind it. What `value` allocates lies
+        // elsewhere, and nobody sees the set before all values are written.
+        unsafe {
+            place.cast::<Attrs>().write(Attrs { shape: Some(shape) });
+            let values = place.add(size_of::<Attrs>()).cast::<Value>();
+            for slot in 0..shape.len() {
+                values.add(slot).write(value(slot));
+            }
+            place.cast::<Attrs>().as_ref()
+        }
+    }
+
+    fn layer(layered: Layered) -> &'static Attrs {
+        let place = arena::allocate(size_of::<Attrs>() + size_of::<Layered>());
+        // SAFETY: there is room for the header and the layers behind it, both aligned to eight.
+        unsafe {
+            place.cast::<Attrs>().write(Attrs { shape: None });
+            place.add(size_of::<Attrs>()).cast::<Layered>().write(layered);
+            place.cast::<Attrs>().as_ref()
+        }
+    }
+
+    #[inline]
+    fn form(&'static self) -> Form {
+        let behind = std::ptr::from_ref(self).addr() + size_of::<Attrs>();
+        match self.shape {
+            Some(shape) => {
+                let values = std::ptr::with_exposed_provenance(behind);
+                // SAFETY: `build` wrote that many values behind the header, in one chunk, whose provenance is exposed.
+                Form::Flat(shape, unsafe { std::slice::from_raw_parts(values, shape.len()) })
+            }
+            // SAFETY: only `layer` makes a set without a shape, and writes the layers behind the header.
+            None => Form::Layered(unsafe { &*std::ptr::with_exposed_provenance(behind) }),
+        }
     }
 
     /// The number of attributes.
@@ -79,14 +111,14 @@ impl Attrs {
 
     /// Whether there is no attribute.
     pub fn is_empty(&'static self) -> bool {
-        matches!(&self.0, Form::Flat { shape, .. } if shape.is_empty())
+        self.shape.is_some_and(Shape::is_empty)
     }
 
     /// The shape, and the values in its order. Merges layers.
     #[inline]
     pub fn parts(&'static self) -> (&'static Shape, &'static [Value]) {
-        match &self.0 {
-            Form::Flat { shape, values } => (shape, values),
+        match self.form() {
+            Form::Flat(shape, values) => (shape, values),
             Form::Layered(layered) => layered.merged().parts(),
         }
     }
@@ -96,9 +128,9 @@ impl Attrs {
     pub fn get(&'static self, name: Symbol) -> Option<Value> {
         let mut attrs = self;
         loop {
-            match &attrs.0 {
-                Form::Flat { shape, values } => return shape.slot(name).map(|slot| values[slot]),
-                Form::Layered(layered) => match layered.merged.get() {
+            match attrs.form() {
+                Form::Flat(shape, values) => return shape.slot(name).map(|slot| values[slot]),
+                Form::Layered(layered) => match layered.known() {
                     Some(merged) => attrs = merged,
                     None => match layered.over.get(name) {
                         Some(value) => return Some(value),
@@ -112,7 +144,19 @@ impl Attrs {
     /// The value of an attribute, with help from what the same code found before.
     #[inline]
     pub fn get_cached(&'static self, name: Symbol, cache: &InlineCache) -> Option<Value> {
-        let Form::Flat { shape, values } = &self.0 else { return self.get(name) };
+        let mut attrs = self;
+        let (shape, values) = loop {
+            match attrs.form() {
+                Form::Flat(shape, values) => break (shape, values),
+                Form::Layered(layered) => match layered.known() {
+                    Some(merged) => attrs = merged,
+                    None => match layered.over.get(name) {
+                        Some(value) => return Some(value),
+                        None => attrs = layered.base,
+                    },
+                },
+            }
+        };
         let word = cache.0.load(Ordering::Relaxed);
         if word >> SLOT_BITS == shape.id() {
             return Some(values[(word & ((1 << SLOT_BITS) - 1)) as usize]);
@@ -126,8 +170,8 @@ impl Attrs {
 
     /// An attribute with its position.
     pub fn attr(&'static self, name: Symbol) -> Option<Attr> {
-        match &self.0 {
-            Form::Flat { shape, values } => {
+        match self.form() {
+            Form::Flat(shape, values) => {
                 let slot = shape.slot(name)?;
                 Some(Attr { name, value: values[slot], pos: shape.positions()[slot] })
             }
@@ -158,28 +202,28 @@ impl Attrs {
         if base.bound() < MIN_LAYERED || over.bound() * 4 > base.bound() {
             return merge(base, over);
         }
-        if let Form::Layered(below) = &base.0
-            && below.merged.get().is_none()
+        if let Form::Layered(below) = base.form()
+            && below.known().is_none()
             && (below.depth >= MAX_DEPTH || over.bound() * 2 >= below.over.bound())
         {
             return Attrs::update(below.base, merge(below.over, over));
         }
         let bound = (base.bound() + over.bound()) as u32;
         let depth = base.depth().max(over.depth()) + 1;
-        arena::new(Attrs(Form::Layered(Layered { base, over, bound, depth, merged: OnceLock::new() })))
+        Attrs::layer(Layered { base, over, bound, depth, merged: AtomicPtr::default() })
     }
 
     fn bound(&'static self) -> usize {
-        match &self.0 {
-            Form::Flat { values, .. } => values.len(),
+        match self.form() {
+            Form::Flat(_, values) => values.len(),
             Form::Layered(layered) => layered.bound as usize,
         }
     }
 
     fn depth(&'static self) -> u32 {
-        match &self.0 {
-            Form::Flat { .. } => 0,
-            Form::Layered(layered) => layered.merged.get().map_or(layered.depth, |_| 0),
+        match self.form() {
+            Form::Flat(..) => 0,
+            Form::Layered(layered) => layered.known().map_or(layered.depth, |_| 0),
         }
     }
 
@@ -198,35 +242,26 @@ impl Attrs {
 }
 
 impl Layered {
+    /// The merged set, if somebody made it.
+    #[inline]
+    fn known(&self) -> Option<&'static Attrs> {
+        let merged = self.merged.load(Ordering::Acquire);
+        // SAFETY: the pointer is null or was stored by `merged`, from a `&'static Attrs`.
+        unsafe { merged.as_ref() }
+    }
+
     fn merged(&'static self) -> &'static Attrs {
-        self.merged.get_or_init(|| merge(self.base, self.over))
+        self.known().unwrap_or_else(|| {
+            let merged = merge(self.base, self.over);
+            self.merged.store(std::ptr::from_ref(merged).cast_mut(), Ordering::Release);
+            merged
+        })
     }
 }
 
 #[inline]
 fn attr_at(shape: &'static Shape, values: &'static [Value], slot: usize) -> Attr {
     Attr { name: shape.keys()[slot], value: values[slot], pos: shape.positions()[slot] }
-}
-
-/// Merges two sets into a flat one; `over` wins.
-fn merge(base: &'static Attrs, over: &'static Attrs) -> &'static Attrs {
-    let ((base_shape, base_values), (over_shape, over_values)) = (base.parts(), over.parts());
-    let (base_keys, over_keys) = (base_shape.keys(), over_shape.keys());
-    let mut out = AttrsBuilder::with_capacity(base_keys.len() + over_keys.len());
-    let (mut b, mut o) = (0, 0);
-    while b < base_keys.len() && o < over_keys.len() {
-        if base_keys[b] < over_keys[o] {
-            out.push_sorted(attr_at(base_shape, base_values, b));
-            b += 1;
-        } else {
-            b += usize::from(base_keys[b] == over_keys[o]);
-            out.push_sorted(attr_at(over_shape, over_values, o));
-            o += 1;
-        }
-    }
-    (b..base_keys.len()).for_each(|slot| out.push_sorted(attr_at(base_shape, base_values, slot)));
-    (o..over_keys.len()).for_each(|slot| out.push_sorted(attr_at(over_shape, over_values, slot)));
-    out.finish_sorted()
 }
 
 /// Collects attributes in any order.
@@ -267,10 +302,10 @@ impl AttrsBuilder {
         if self.attrs.is_empty() {
             return Attrs::empty();
         }
-        let keys = arena::slice_from_iter(self.attrs.iter().map(|attr| attr.name));
-        let positions = arena::slice_from_iter(self.attrs.iter().map(|attr| attr.pos));
-        let values = arena::slice_from_iter(self.attrs.iter().map(|attr| attr.value));
-        Attrs::flat(Shape::new(keys, positions), values)
+        let attrs = &self.attrs;
+        let keys = arena::slice_with(attrs.len(), |slot| attrs[slot].name);
+        let positions = arena::slice_with(attrs.len(), |slot| attrs[slot].pos);
+        Attrs::build(Shape::new(keys, positions), |slot| attrs[slot].value)
     }
 }
 

@@ -5,34 +5,72 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::{Value, arena};
 
 /// The variables of one scope. The compiler resolved every variable to a number of scopes to go up and a slot.
+///
+/// In memory, the slots follow this word, each zero or the word of a value. A scope with very many variables has their
+/// number in the word before.
 #[repr(C)]
 pub struct Env {
-    up: Option<&'static Env>,
-    len: usize,
-    // `len` slots follow in memory, each an `AtomicU64`: zero, or the word of a value.
+    /// The address of the scope around it, or zero, in 48 bits; above it the number of variables.
+    up_and_len: u64,
 }
 
-const _: () = assert!(size_of::<Env>() == 16);
+const _: () = assert!(size_of::<Env>() == 8);
+
+const LEN_SHIFT: u32 = 48;
+/// In the place of the number of variables: it is in the word before.
+const MANY: usize = 0xffff;
 
 impl Env {
     /// A scope with `slots` variables that have no value yet.
     #[inline]
     pub fn new(up: Option<&'static Env>, slots: usize) -> &'static Env {
+        if slots >= MANY {
+            return Env::with_many(up, slots);
+        }
         let place = arena::allocate(size_of::<Env>() + slots * 8);
-        // SAFETY: there is room for the header and the slots; zero is a valid `AtomicU64`.
+        // SAFETY: there is room for the header and the slots.
+        unsafe { Env::write(place.cast(), up, slots, slots) }
+    }
+
+    #[cold]
+    fn with_many(up: Option<&'static Env>, slots: usize) -> &'static Env {
+        let place = arena::allocate(8 + size_of::<Env>() + slots * 8).cast::<u64>();
+        // SAFETY: there is room for the number, the header and the slots.
         unsafe {
-            place.cast::<Env>().write(Env { up, len: slots });
-            std::ptr::write_bytes(place.as_ptr().add(size_of::<Env>()), 0, slots * 8);
-            place.cast::<Env>().as_ref()
+            place.write(slots as u64);
+            Env::write(place.add(1).cast(), up, slots, MANY)
+        }
+    }
+
+    /// # Safety
+    /// There must be room for the header and `slots` words at `place`.
+    #[inline]
+    unsafe fn write(
+        place: std::ptr::NonNull<Env>,
+        up: Option<&'static Env>,
+        slots: usize,
+        shown: usize,
+    ) -> &'static Env {
+        let up = up.map_or(0, |env| std::ptr::from_ref(env).expose_provenance() as u64);
+        debug_assert_eq!(up >> LEN_SHIFT, 0, "user space has 48-bit addresses");
+        // SAFETY: by the contract; zero is a valid slot.
+        unsafe {
+            place.write(Env { up_and_len: up | (shown as u64) << LEN_SHIFT });
+            std::ptr::write_bytes(place.add(1).cast::<u64>().as_ptr(), 0, slots);
+            place.as_ref()
         }
     }
 
     #[inline]
     fn slots(&'static self) -> &'static [AtomicU64] {
-        let first = std::ptr::from_ref(self).addr() + size_of::<Env>();
-        // SAFETY: `new`, the only constructor, initialised `len` slots behind the header, in one chunk, whose
-        // provenance is exposed.
-        unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(first), self.len) }
+        let address = std::ptr::from_ref(self).addr();
+        let mut len = (self.up_and_len >> LEN_SHIFT) as usize;
+        if len == MANY {
+            // SAFETY: `with_many` wrote the number before the header, in one chunk, whose provenance is exposed.
+            len = unsafe { *std::ptr::with_exposed_provenance::<u64>(address - 8) } as usize;
+        }
+        // SAFETY: the constructors initialised `len` slots behind the header, in one chunk, whose provenance is exposed.
+        unsafe { std::slice::from_raw_parts(std::ptr::with_exposed_provenance(address + size_of::<Env>()), len) }
     }
 
     /// The scope `depth` levels up.
@@ -43,7 +81,10 @@ impl Env {
     pub fn up(&'static self, depth: u32) -> &'static Env {
         let mut env = self;
         for _ in 0..depth {
-            env = env.up.expect("the compiler counts scopes");
+            let address = (env.up_and_len & ((1 << LEN_SHIFT) - 1)) as usize;
+            assert!(address != 0, "the compiler counts scopes");
+            // SAFETY: the address is that of a scope of the heap, from `write`.
+            env = unsafe { &*std::ptr::with_exposed_provenance(address) };
         }
         env
     }
@@ -60,5 +101,20 @@ impl Env {
     #[inline]
     pub fn set(&'static self, slot: u32, value: Value) {
         self.slots()[slot as usize].store(value.bits(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_of_all_sizes_keep_their_values() {
+        let outer = Env::new(None, 70_000);
+        let inner = Env::new(Some(outer), 3);
+        outer.set(69_999, Value::int(7));
+        inner.set(2, Value::TRUE);
+        assert!(inner.up(1).get(69_999) == Some(Value::int(7)) && outer.get(0).is_none());
+        assert!(inner.get(2) == Some(Value::TRUE) && inner.get(1).is_none());
     }
 }

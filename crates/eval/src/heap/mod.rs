@@ -8,6 +8,7 @@ mod arena;
 mod attrs;
 mod env;
 mod list;
+mod merge;
 mod shape;
 mod string;
 mod thunk;

@@ -13,6 +13,8 @@ pub struct Shape {
     id: u64,
     keys: &'static [Symbol],
     positions: &'static [Pos],
+    /// Whether it comes from the program's text, so that there are few of its kind and they are met again.
+    lasting: bool,
     /// The slots in the order of the names' bytes, made when first asked for.
     by_name: OnceLock<&'static [u32]>,
 }
@@ -23,12 +25,26 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 const LINEAR: usize = 8;
 
 impl Shape {
-    /// A shape of names that are sorted by symbol and distinct.
+    /// A shape of names that are sorted by symbol and distinct, for one set.
     pub fn new(keys: &'static [Symbol], positions: &'static [Pos]) -> &'static Shape {
+        Shape::make(keys, positions, false)
+    }
+
+    /// A shape that the program's text gives, for many sets.
+    pub fn lasting(keys: &'static [Symbol], positions: &'static [Pos]) -> &'static Shape {
+        Shape::make(keys, positions, true)
+    }
+
+    fn make(keys: &'static [Symbol], positions: &'static [Pos], lasting: bool) -> &'static Shape {
         debug_assert!(keys.is_sorted_by(|a, b| a < b));
         assert_eq!(keys.len(), positions.len());
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        arena::new(Shape { id, keys, positions, by_name: OnceLock::new() })
+        arena::new(Shape { id, keys, positions, lasting, by_name: OnceLock::new() })
+    }
+
+    /// Whether the program's text gives it.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.lasting
     }
 
     /// The number that inline caches compare.

@@ -157,6 +157,7 @@ impl Interp {
     fn force_deep_unseen(&self, value: Value, seen: &mut rustc_hash::FxHashSet<usize>) -> Result<Value> {
         use crate::heap::Kind;
         self.check_stack()?;
+        let _depth = self.deeper()?;
         let value = self.force(value)?;
         match value.kind() {
             Kind::Attrs(attrs) if seen.insert(std::ptr::from_ref(attrs).addr()) => {

@@ -3,8 +3,9 @@
 /// What must be left of the stack for a step of the evaluator to begin.
 const RESERVE: usize = 512 << 10;
 
-/// Stack sizes to try, largest first. The memory is only used as far as the stack grows.
-const SIZES: [usize; 4] = [4 << 30, 1 << 30, 256 << 20, 64 << 20];
+/// Stack sizes to try, largest first. The memory is only used as far as the stack grows; the largest is what a runaway
+/// recursion may cost before it is stopped.
+const SIZES: [usize; 3] = [1 << 30, 256 << 20, 64 << 20];
 
 /// About where the stack pointer is.
 #[inline(always)]
