@@ -80,6 +80,8 @@ impl Database {
             connection.pragma_update(None, "foreign_keys", 1)?;
             // A lost last transaction is no harm: what it registered is made again.
             connection.pragma_update(None, "synchronous", "normal")?;
+            // Each checkpoint waits for the disk. As with Nix, there is one when the last process closes the store.
+            connection.pragma_update(None, "wal_autocheckpoint", 40_000)?;
             Ok(connection)
         };
         let connection = open().map_err(|source| StoreError::Database { path: file.clone(), source })?;

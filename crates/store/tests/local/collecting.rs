@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use nix_formats::content_address::Method;
+use nix_formats::hash::HashAlgo;
 use nix_formats::store_path::StorePath;
+use store::fs_nar::everything;
 use store::local::{GcOptions, Problem, VerifyOptions};
 use store::progress::Silent;
 use store::{LocalStore, Store, StoreError};
@@ -132,4 +135,46 @@ fn damage_is_found_and_repaired() {
     assert!(problems.iter().any(|problem| matches!(problem, Problem::Modified { path, .. } if *path == paths[0])));
     assert!(fixture.store.verify(options, &Silent).unwrap().is_empty());
     assert!(fixture.store.all_paths().unwrap().is_empty(), "all the others referred to what was damaged");
+}
+
+#[test]
+fn collecting_does_not_take_what_others_are_adding() {
+    let fixture = Fixture::new();
+    let root = fixture.root();
+    let source = fixture.source("source");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let adders: Vec<_> = (0..2)
+            .map(|thread| {
+                let (root, source) = (&root, &source);
+                scope.spawn(move || {
+                    let store = LocalStore::open(root).unwrap();
+                    let mut added = Vec::new();
+                    for number in 0..15 {
+                        // Both threads add some of the same, which the collection may have deleted meanwhile.
+                        let name = format!("n{}", number / (1 + thread));
+                        let tree =
+                            store.add_tree(&name, source, Method::Nar, HashAlgo::Sha256, &mut everything).unwrap();
+                        let text = store.add_text(&name, name.as_bytes(), &BTreeSet::from([tree.clone()])).unwrap();
+                        added.extend([tree, text]);
+                    }
+                    for path in &added {
+                        assert!(store.is_valid(path).unwrap(), "{path} was collected while it was needed");
+                        assert!(store.real_path(path).exists());
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            let store = LocalStore::open(&root).unwrap();
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                store.collect_garbage(&GcOptions::default(), &Silent).unwrap();
+            }
+        });
+        let results: Vec<_> = adders.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(results.iter().all(Result::is_ok));
+    });
+    let problems = fixture.store.verify(VerifyOptions { contents: true, repair: false }, &Silent).unwrap();
+    assert!(problems.is_empty(), "{problems:?}");
 }
