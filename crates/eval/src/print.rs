@@ -134,7 +134,7 @@ impl PrintOptions {
     pub const MESSAGE: PrintOptions =
         PrintOptions { max_depth: 3, max_attrs: 5, max_items: 5, max_string: 60, ..PrintOptions::TRACE };
 
-    /// Everything, indented, as `nix eval` prints it.
+    /// Everything, indented, as `nix repl` prints it; `nix eval` prints the same on one line.
     pub const RESULT: PrintOptions = PrintOptions { indent: 2, derivation_paths: true, ..PrintOptions::TRACE };
 }
 

@@ -45,7 +45,8 @@ fn add_error_context(interp: &Interp, args: &[Value]) -> Result<Value> {
 
 fn try_eval(interp: &Interp, args: &[Value]) -> Result<Value> {
     let (success, value) = match interp.force(args[0]) {
-        Ok(value) => (Value::TRUE, value),
+        // The argument itself, so that a value printed twice is seen to be the same.
+        Ok(_) => (Value::TRUE, args[0]),
         Err(error) if error.is_catchable() => (Value::FALSE, Value::FALSE),
         Err(error) => return Err(error),
     };

@@ -5,6 +5,6 @@
   (builtins.substring 5 1 "hello")
   (builtins.substring 10 1 "hello")
   (builtins.substring 0 0 "hello")
-  (builtins.substring 1 1 "é")
+  (builtins.stringLength (builtins.substring 1 1 "é"))
   (builtins.hasContext (builtins.substring 0 0 "${../data/one.txt}"))
 ]
