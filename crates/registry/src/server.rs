@@ -28,8 +28,8 @@ use crate::webhooks::Webhooks;
 const GRACE: Duration = Duration::from_secs(30);
 /// How long a client may take to send a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most bytes of headers that are read.
-const HEADER_BYTES: usize = 64 * 1024;
+/// The most bytes of headers that are taken, and the most of a body that is read at once.
+const BUFFER: usize = 128 * 1024;
 /// How often uploads are looked through for expired ones.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -176,7 +176,7 @@ fn handle(app: &Arc<App>, graceful: &GracefulShutdown, stream: TcpStream, peer: 
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(HEADER_BYTES.max(512 * 1024))
+        .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     let connection = graceful.watch(connection);
     tokio::spawn(async move {
