@@ -11,7 +11,7 @@ use store::{LocalStore, Store};
 use crate::buildenv::BuildEnv;
 use crate::builtin::Builtin;
 use crate::error::BuildError;
-use crate::graph::{self, Graph};
+use crate::graph::Graph;
 use crate::options::Options;
 use crate::schedule;
 
@@ -83,9 +83,13 @@ impl Builder {
     /// # Errors
     /// The first failure; all of them, as [`BuildError::Several`], with [`Options::keep_going`].
     pub fn realise(&self, wanted: &[Wanted]) -> Result<Vec<Realised>, BuildError> {
-        let graph = Graph::new(&*self.store, wanted, self.options.check)?;
+        let mut graph = Graph::new(&*self.store, wanted, self.options.check)?;
+        let realised = std::mem::take(&mut graph.realised);
         schedule::run(self, graph)?;
-        wanted.iter().map(|wanted| self.realised(wanted)).collect()
+        for output in realised.iter().flat_map(|realised| realised.outputs.values()) {
+            self.store.add_temp_root(output)?;
+        }
+        Ok(realised)
     }
 
     /// What [`Builder::realise`] would build, in an order in which it could be.
@@ -95,14 +99,5 @@ impl Builder {
     pub fn missing(&self, wanted: &[Wanted]) -> Result<Vec<StorePath>, BuildError> {
         let mut graph = Graph::new(&*self.store, wanted, self.options.check)?;
         Ok(schedule::order(&mut graph).into_iter().map(|node| graph.nodes[node].path.clone()).collect())
-    }
-
-    fn realised(&self, wanted: &Wanted) -> Result<Realised, BuildError> {
-        let derivation = self.store.read_derivation(&wanted.derivation)?;
-        let outputs = graph::select(&graph::output_paths(&wanted.derivation, &derivation)?, wanted)?;
-        for output in outputs.values() {
-            self.store.add_temp_root(output)?;
-        }
-        Ok(Realised { derivation: wanted.derivation.clone(), outputs })
     }
 }

@@ -6,13 +6,15 @@ use nix_formats::derivation::{Derivation, OutputName};
 use nix_formats::store_path::StorePath;
 use store::Store;
 
-use crate::builder::Wanted;
+use crate::builder::{Realised, Wanted};
 use crate::error::BuildError;
 
 /// The derivations that have to be built, each once, with edges to those that need them.
 #[derive(Default)]
 pub(crate) struct Graph {
     pub nodes: Vec<Node>,
+    /// What will be there when they are built, in the order in which it is wanted.
+    pub realised: Vec<Realised>,
 }
 
 /// A derivation that has to be built.
@@ -54,6 +56,10 @@ impl Graph {
             });
         }
         graph.connect(&known);
+        for wanted in wanted {
+            let outputs = select(&known[&wanted.derivation].outputs, wanted)?;
+            graph.realised.push(Realised { derivation: wanted.derivation.clone(), outputs });
+        }
         Ok(graph)
     }
 
