@@ -98,15 +98,14 @@ fn fill(
         let writing = scope.spawn(|| write(layer, writer));
         let mut reader = Counted { inner: reader, task: &task };
         let unpacked = unpack(&mut reader, directory, whiteouts);
-        // The rest of the archive must go by for its digest to be checked. After a failure nobody cares.
-        let drained = if unpacked.is_ok() { io::copy(&mut reader, &mut io::sink()).map(drop) } else { Ok(()) };
-        drop(reader);
+        // The rest must go by whatever happened: its digest is checked, and a writer that nobody listens to would
+        // report that instead of what is wrong with the archive.
+        let drained = io::copy(&mut reader, &mut io::sink()).map_err(RuntimeError::file("read a layer for", directory));
         let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (written.and(drained.map_err(RuntimeError::file("read a layer for", directory))), unpacked)
+        (written.and(drained), unpacked)
     });
-    // What is wrong with the archive is more to the point than that nobody wanted the rest of it.
-    let omitted = unpacked.map_err(|entry| bad(entry.path, entry.problem))?;
     written?;
+    let omitted = unpacked.map_err(|entry| bad(entry.path, entry.problem))?;
     task.finish(Outcome::Done);
     Ok(omitted)
 }

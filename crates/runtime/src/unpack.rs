@@ -58,7 +58,9 @@ pub(crate) fn unpack(archive: impl Read, directory: &Path, whiteouts: Whiteouts)
         directories: Vec::new(),
         omitted: Omitted::default(),
     };
-    let mut archive = Archive::new(archive);
+    // Some tools leave out the zeros at an archive's end, even those that fill its last block. That nothing else is
+    // missing is told by the layer's digest.
+    let mut archive = Archive::new(archive.chain(io::repeat(0).take(1024)));
     for entry in archive.entries().map_err(whole)? {
         let mut entry = entry.map_err(whole)?;
         let path = entry.path().map_err(whole)?.into_owned();
