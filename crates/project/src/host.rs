@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use build::Builder;
 use eval::{CopyPath, FetchRequest, Fetched, FileType, Host, HostError, Level, LockedFlake, Wanted};
+use fetch::Fetcher;
 use nix_formats::derivation::Derivation;
 use nix_formats::store_path::StorePath;
 use store::progress::Progress;
@@ -13,6 +14,7 @@ use store::{LocalStore, Store};
 
 use crate::derivations::Derivations;
 use crate::files::{Access, Files};
+use crate::inputs::Inputs;
 use crate::sources::Sources;
 
 /// Looks an environment variable up.
@@ -22,6 +24,9 @@ pub type Variables = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
 pub(crate) struct ProjectHost {
     pub(crate) store: Arc<LocalStore>,
     pub(crate) builder: Arc<Builder>,
+    pub(crate) fetcher: Arc<Fetcher>,
+    /// Where relative references to flakes begin.
+    pub(crate) directory: PathBuf,
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) variables: Variables,
     pub(crate) access: Access,
@@ -37,6 +42,10 @@ impl ProjectHost {
         let realised = self.builder.realise(&[wanted]).map_err(failed)?;
         let path = realised.first().and_then(|realised| realised.outputs.get(output));
         path.cloned().ok_or_else(|| HostError::Failed(format!("'{derivation}' has no output '{output}'")))
+    }
+
+    fn inputs<'a>(&'a self, notify: &'a dyn Fn(&str)) -> Inputs<'a> {
+        Inputs { fetcher: &self.fetcher, store: &self.store, directory: &self.directory, notify }
     }
 
     fn files(&self) -> Files<'_> {
@@ -109,11 +118,11 @@ impl Host for ProjectHost {
     }
 
     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, HostError> {
-        Err(HostError::Refused(format!("{:?} is not fetched here", request.fetcher)))
+        self.inputs(&|_| ()).fetch(request)
     }
 
     fn lock_flake(&self, reference: &str) -> Result<LockedFlake, HostError> {
-        Err(HostError::Refused(format!("the flake '{reference}' cannot be locked here")))
+        self.inputs(&|message| self.progress.warn(message)).lock_flake(reference)
     }
 
     fn show(&self, level: Level, message: &str) {

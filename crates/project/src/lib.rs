@@ -14,6 +14,8 @@ mod error;
 mod evaluate;
 mod files;
 mod host;
+mod inputs;
+mod lock;
 mod options;
 mod own_binary;
 mod packages;

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use build::{Builder, Wanted};
+use build::{Builder, BuiltinError, FetchUrl, Wanted};
 use eval::{Evaluator, Interp, Settings, Value};
+use fetch::Fetcher;
 use image::LayerCache;
 use nix_formats::store_path::StorePath;
-use store::progress::{Activity, Outcome, Task};
+use store::progress::{Activity, Outcome, Progress, Task, TaskId};
 use store::{LocalStore, Store};
 
 use crate::derivations::Derivations;
@@ -25,6 +26,7 @@ pub struct Project {
     pub(crate) options: Options,
     store: Arc<LocalStore>,
     builder: Arc<Builder>,
+    fetcher: Arc<Fetcher>,
     derivations: Arc<Derivations>,
     own_object: OnceLock<StorePath>,
 }
@@ -36,14 +38,22 @@ impl Project {
     /// The store cannot be opened.
     pub fn open(options: Options) -> Result<Self, Error> {
         let store = Arc::new(LocalStore::open(&options.data)?);
-        let builder =
-            Builder::new(Arc::clone(&store), options.build.clone()).with_progress(Arc::clone(&options.progress));
+        let settings = fetch::Settings {
+            cache: options.cache.join("fetch"),
+            offline: options.offline,
+            ..fetch::Settings::default()
+        };
+        let fetcher = Arc::new(Fetcher::new(Arc::clone(&store) as _, Arc::clone(&options.progress), settings));
+        let builder = Builder::new(Arc::clone(&store), options.build.clone())
+            .with_progress(Arc::clone(&options.progress))
+            .with_builtin(Box::new(FetchUrl(Downloads(Arc::clone(&fetcher)))));
         let layers = LayerCache::new(options.cache.join("layers"));
         let builder = image::builtins(&layers).into_iter().fold(builder, Builder::with_builtin);
         Ok(Self {
             options,
             store,
             builder: Arc::new(builder),
+            fetcher,
             derivations: Arc::default(),
             own_object: OnceLock::new(),
         })
@@ -165,6 +175,8 @@ impl Project {
         let host = ProjectHost {
             store: Arc::clone(&self.store),
             builder: Arc::clone(&self.builder),
+            fetcher: Arc::clone(&self.fetcher),
+            directory: options.directory.clone(),
             progress: Arc::clone(&options.progress),
             variables: Arc::clone(&options.variables),
             access: if pure { Access::StoreOnly } else { Access::Machine },
@@ -172,6 +184,21 @@ impl Project {
             derivations: Arc::clone(&self.derivations),
         };
         Evaluator::new(Box::new(host), settings)
+    }
+}
+
+/// The fetcher as `builtin:fetchurl` needs it.
+struct Downloads(Arc<Fetcher>);
+
+impl build::Fetcher for Downloads {
+    fn fetch(
+        &self,
+        url: &str,
+        out: &mut dyn std::io::Write,
+        progress: &dyn Progress,
+        task: TaskId,
+    ) -> Result<(), BuiltinError> {
+        Ok(self.0.download(url, out, &mut |bytes| progress.advance(task, bytes))?)
     }
 }
 

@@ -107,8 +107,9 @@ fn resolve_positional(text: &str, directory: &Path) -> Result<(Source, String), 
             "a TARGET is a file, a directory with default.nix or flake.nix, or `.#name` for an output of a flake",
         ));
     }
+    // With a fragment it is a flake's output, and the flake may begin in a directory further up.
     let path = directory.join(reference);
-    if !path.join("flake.nix").is_file() {
+    if !text.contains('#') && !path.join("flake.nix").is_file() {
         return Err(no_expression(&path, reference));
     }
     let path = canonical(&path)?;
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn what_is_not_there_says_what_a_target_is() {
         let dir = tempfile::tempdir().unwrap();
-        for bad in ["missing.nix", "./missing", ".", ".#x", "x..y#", "#a..b"] {
+        for bad in ["missing.nix", "./missing", ".", "./missing#x", "x..y#", "#a..b"] {
             assert!(resolve(dir.path(), bad).is_err(), "{bad}");
         }
     }

@@ -1,5 +1,7 @@
 //! The command line: what is accepted, and which command runs.
 
+use std::ffi::OsString;
+
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands;
@@ -30,6 +32,10 @@ Exit codes: 0 done, 1 what was asked failed, 2 the command line makes no sense;
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build an image and run it
+    Run(Box<commands::run::Arguments>),
+    /// Show an image: its configuration, its layers and what is in them
+    Inspect(commands::inspect::Arguments),
     /// Build images and hand them to docker or podman
     Load(commands::load::Arguments),
     /// Print what a builder wrote
@@ -41,7 +47,7 @@ enum Command {
     #[command(hide = true)]
     Layer(commands::layer::Arguments),
     /// Build images and other derivations
-    Build(commands::build::Arguments),
+    Build(Box<commands::build::Arguments>),
     /// Print the value of an expression
     Eval(commands::eval::Arguments),
     /// Write the derivations of a target and print their paths
@@ -62,7 +68,7 @@ enum Command {
 
 /// Parses the process's arguments and runs what they ask for; the exit code.
 pub(crate) fn run() -> i32 {
-    let command_line = match CommandLine::try_parse() {
+    let command_line = match CommandLine::try_parse_from(with_volumes(std::env::args_os().collect())) {
         Ok(command_line) => command_line,
         Err(error) => {
             let code = if error.use_stderr() { USAGE } else { 0 };
@@ -81,8 +87,24 @@ pub(crate) fn run() -> i32 {
     dispatch(command_line.command, &settings).unwrap_or_else(|failure| failure.report(&settings))
 }
 
+/// `-v` is `--verbose` everywhere, and to everybody who runs containers it is a volume too. Before a value with a colon
+/// it can only be the second.
+fn with_volumes(mut argv: Vec<OsString>) -> Vec<OsString> {
+    let runs =
+        argv.iter().skip(1).find(|arg| !arg.as_encoded_bytes().starts_with(b"-")).is_some_and(|arg| arg == "run");
+    let end = argv.iter().position(|arg| arg == "--").unwrap_or(argv.len());
+    for index in 1..end.saturating_sub(1) {
+        if runs && argv[index] == "-v" && argv[index + 1].as_encoded_bytes().contains(&b':') {
+            argv[index] = "--volume".into();
+        }
+    }
+    argv
+}
+
 fn dispatch(command: Command, settings: &Settings) -> Result<i32, Failure> {
     match command {
+        Command::Run(arguments) => commands::run::run(&arguments, settings),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments, settings),
         Command::Doctor(arguments) => commands::doctor::run(&arguments, settings),
         Command::Load(arguments) => commands::load::run(&arguments, settings),
         Command::Log(arguments) => commands::log::run(&arguments, settings),
@@ -107,6 +129,17 @@ pub(crate) fn definition() -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_volume_may_be_given_as_docker_takes_it() {
+        let rewritten = |line: &str| {
+            let argv = super::with_volumes(line.split(' ').map(Into::into).collect());
+            argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(rewritten("wharf run x -v a:/b -v"), "wharf run x --volume a:/b -v");
+        assert_eq!(rewritten("wharf build -v a:/b"), "wharf build -v a:/b");
+        assert_eq!(rewritten("wharf run x -- sh -v a:b"), "wharf run x -- sh -v a:b");
+    }
+
     #[test]
     fn the_definition_is_consistent() {
         super::definition().debug_assert();
