@@ -62,7 +62,7 @@ fn concat_map(interp: &Interp, args: &[Value]) -> Result<Value> {
 
 fn elem(interp: &Interp, args: &[Value]) -> Result<Value> {
     for item in interp.force_list(args[1])?.items() {
-        if interp.equal(args[0], *item)? {
+        if interp.same_or_equal(args[0], *item)? {
             return Ok(Value::TRUE);
         }
     }

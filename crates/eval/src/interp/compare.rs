@@ -35,9 +35,14 @@ impl Interp {
         })
     }
 
-    /// Equality of elements: the very same element is equal to itself, even if it is a function.
-    fn same_or_equal(&self, left: Value, right: Value) -> Result<bool> {
-        Ok(left == right || self.equal(left, right)?)
+    /// Equality of elements: the very same element is equal to itself, even if it is a function or fails inside. It is
+    /// evaluated all the same.
+    pub fn same_or_equal(&self, left: Value, right: Value) -> Result<bool> {
+        if left == right {
+            self.force(left)?;
+            return Ok(true);
+        }
+        self.equal(left, right)
     }
 
     fn equal_attrs(&self, a: &'static Attrs, b: &'static Attrs) -> Result<bool> {

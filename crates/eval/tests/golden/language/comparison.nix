@@ -7,6 +7,8 @@
   (null == false)
   (let f = x: x; in f == f)
   (let f = x: x; in { a = f; } == { a = f; })
+  (let s = { a.b = throw "not evaluated"; }; in s == s)
+  (let f = x: x; in builtins.elem f [ 1 f ])
   ({ type = "derivation"; outPath = "a"; x = 1; } == { type = "derivation"; outPath = "a"; x = 2; })
   (1 < 2 && 2 <= 2 && 3 > 2 && 3 >= 3)
   ("ab" < "b")

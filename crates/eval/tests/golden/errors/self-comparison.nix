@@ -1,0 +1,1 @@
+let s = { a = throw "evaluated"; }; in s == s
