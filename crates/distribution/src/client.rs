@@ -115,6 +115,21 @@ impl Client {
         Ok(Resolved { descriptor: document.descriptor(), bytes: document.bytes })
     }
 
+    /// Asks the registry at `host` whether it accepts our credentials.
+    ///
+    /// # Errors
+    /// It does not, or cannot be reached.
+    pub async fn log_in(&self, host: &str) -> Result<(), Error> {
+        let registry = self.at_host(host).await?;
+        let url = registry.url("/v2/")?;
+        let send = || Ok(registry.request(Method::GET, url.clone()));
+        let response = registry.send("log in", &Scopes::none(), send).await?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            _ => Err(registry.refused("log in", response).await),
+        }
+    }
+
     /// All tags of a reference's repository, as the registry orders them.
     ///
     /// # Errors

@@ -99,9 +99,11 @@ impl Client {
         let tally = Tally::default();
         send_blobs(self, &uploader, image, options, progress, &tally).await?;
         let manifest = in_background(image, options).await?;
-        let digest =
-            put_manifest(&registry, reference.repository(), tag, &scopes, &manifest, &image.manifest_media_type())
-                .await?;
+        // By digest first and by tag last: a tag never stands for something that the registry has not accepted whole.
+        let (repository, media_type) = (reference.repository(), image.manifest_media_type());
+        let by_digest = Digest::of(&manifest).to_string();
+        put_manifest(&registry, repository, &by_digest, &scopes, &manifest, &media_type).await?;
+        let digest = put_manifest(&registry, repository, tag, &scopes, &manifest, &media_type).await?;
         Ok(Pushed {
             digest,
             up_to_date: there == Some(digest),

@@ -43,6 +43,11 @@ pub(crate) struct Scopes {
 }
 
 impl Scopes {
+    /// Nothing but to be known.
+    pub fn none() -> Scopes {
+        Scopes { repository: String::new(), list: Vec::new() }
+    }
+
     pub fn pull(repository: &str) -> Scopes {
         Scopes { repository: repository.to_owned(), list: vec![format!("repository:{repository}:pull")] }
     }

@@ -38,6 +38,8 @@ pub struct Options {
     pub write: bool,
     /// Whether the network may be used.
     pub offline: bool,
+    /// How base images are pulled.
+    pub registries: distribution::Settings,
     /// How to build.
     pub build: build::Options,
     /// The environment as expressions see it.

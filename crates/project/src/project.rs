@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use build::{Builder, BuiltinError, FetchUrl, Wanted};
+use distribution::OciPull;
 use eval::{Evaluator, Interp, Settings, Value};
 use fetch::Fetcher;
 use image::LayerCache;
@@ -49,6 +50,7 @@ impl Project {
             .with_builtin(Box::new(FetchUrl(Downloads(Arc::clone(&fetcher)))));
         let layers = LayerCache::new(options.cache.join("layers"));
         let builder = image::builtins(&layers).into_iter().fold(builder, Builder::with_builtin);
+        let builder = builder.with_builtin(Box::new(OciPull::new(options.registries.clone())));
         Ok(Self {
             options,
             store,

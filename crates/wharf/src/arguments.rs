@@ -56,6 +56,20 @@ enum Command {
     Render(commands::render::Arguments),
     /// Show what each target makes of the options of `containers.<name>`
     Explain(commands::explain::Arguments),
+    /// Build images and send to a registry what it lacks
+    Push(commands::push::Arguments),
+    /// Copy an image, all its platforms, from one registry to another
+    Copy(commands::copy::Arguments),
+    /// List the tags of a repository
+    Tags(commands::tags::Arguments),
+    /// Delete a tag or, by digest, an image from a registry
+    Delete(commands::delete::Arguments),
+    /// Remember who you are at a registry
+    Login(commands::login::Login),
+    /// Forget who you are at a registry
+    Logout(commands::login::Logout),
+    /// Write a forge's pipeline, and run its steps
+    Ci(commands::ci::Arguments),
     /// Serve container images from a directory
     Registry(commands::registry::Arguments),
     /// Programs that the binary carries: a shell and core utilities
@@ -115,6 +129,13 @@ fn dispatch(command: Command, settings: &Settings) -> Result<i32, Failure> {
         Command::Instantiate(arguments) => commands::instantiate::run(&arguments, settings),
         Command::Render(arguments) => commands::render::run(&arguments, settings),
         Command::Explain(arguments) => commands::explain::run(&arguments, settings),
+        Command::Push(arguments) => commands::push::run(&arguments, settings),
+        Command::Copy(arguments) => commands::copy::run(&arguments, settings),
+        Command::Tags(arguments) => commands::tags::run(&arguments, settings),
+        Command::Delete(arguments) => commands::delete::run(&arguments, settings),
+        Command::Login(arguments) => commands::login::login(&arguments, settings),
+        Command::Logout(arguments) => commands::login::logout(&arguments, settings),
+        Command::Ci(arguments) => commands::ci::run(&arguments, settings),
         Command::Registry(arguments) => commands::registry::run(&arguments, settings),
         Command::Userland(arguments) => commands::userland::run(&arguments),
         Command::Completions(arguments) => commands::completions::run(&arguments, definition()),

@@ -14,6 +14,7 @@ mod image_summary;
 mod interrupt;
 mod logging;
 mod progress;
+mod registries;
 mod settings;
 mod target;
 

@@ -94,6 +94,7 @@ impl TargetArguments {
         let options = Options {
             data: settings.data.clone(),
             cache: settings.cache.clone(),
+            registries: crate::registries::client_settings(&settings.environment)?,
             build: build.resolve(&binary),
             binary,
             directory,
