@@ -22,6 +22,7 @@ use crate::user::{self, User};
 const CAP_MKNOD: u32 = 27;
 
 /// Everything that a container is made of.
+#[derive(Clone, Copy)]
 pub(crate) struct Container<'a> {
     pub image: &'a Image,
     pub options: &'a RunOptions,
@@ -34,8 +35,15 @@ pub(crate) struct Container<'a> {
 }
 
 impl Container<'_> {
-    /// The root as a stack of the layers, with a writable one on top.
-    pub fn overlay(&self) -> Result<Root, RuntimeError> {
+    /// The root: the layers in a stack with a writable one on top, or the one directory that has them all.
+    pub fn root(&self) -> Result<Root, RuntimeError> {
+        match self.unpacked.layers.first() {
+            Some(directory) if self.unpacked.flat => Ok(Root::Directory(directory.clone())),
+            _ => self.overlay(),
+        }
+    }
+
+    fn overlay(&self) -> Result<Root, RuntimeError> {
         let links = self.scratch.directory("layers")?;
         let (upper, work) = (self.scratch.directory("upper")?, self.scratch.directory("work")?);
         let mut lower = Vec::new();
@@ -61,10 +69,11 @@ impl Container<'_> {
         let environment = command::environment(config, options, &user.home, self.name);
         let directory = options.directory.as_deref().or(config.working_dir.as_deref()).unwrap_or("");
         let directory = Path::new("/").join(directory);
-        let root_user = rustix::process::geteuid().is_root();
+        let own_ids = IdMap::own();
+        let many = own_ids.is_some();
         Ok(Sandbox {
             root,
-            stage: self.scratch.directory("stage")?,
+            stage: self.stage()?,
             mounts: self.mounts(&directory, &user.identity)?,
             read_only_root: options.read_only,
             programs: command::programs(&arguments[0], &environment),
@@ -72,7 +81,7 @@ impl Container<'_> {
             environment: environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             directory,
             identity: user.identity,
-            ids: ids(root_user, options.network),
+            ids: ids(own_ids, options.network),
             network: match options.network {
                 Network::Private => sandbox::Network::Private,
                 Network::Host => sandbox::Network::Host,
@@ -81,18 +90,24 @@ impl Container<'_> {
             host_name: self.name.to_owned(),
             cgroups: self.cgroups.to_vec(),
             limits: Vec::new(),
-            seccomp: if root_user { Seccomp::Container } else { Seccomp::ContainerOneId },
+            seccomp: if many { Seccomp::Container } else { Seccomp::ContainerOneId },
             capabilities: match options.network {
                 // In the host's own user namespace a device node would be a real one.
                 Network::Host => Capabilities(Capabilities::CONTAINER.0 & !(1 << CAP_MKNOD)),
                 _ => Capabilities::CONTAINER,
             },
             no_new_privileges: false,
-            user_namespaces: !root_user,
+            user_namespaces: !many,
             fixed_addresses: false,
             streams: self.streams()?,
             controlling_terminal: self.terminal.is_some(),
         })
+    }
+
+    fn stage(&self) -> Result<PathBuf, RuntimeError> {
+        let stage = self.scratch.path().join("stage");
+        fs::create_dir_all(&stage).map_err(RuntimeError::file("create the directory", &stage))?;
+        Ok(stage)
     }
 
     fn user(&self) -> Result<User, RuntimeError> {
@@ -180,12 +195,13 @@ impl Container<'_> {
     }
 }
 
-fn ids(root_user: bool, network: Network) -> IdMap {
-    match (root_user, network) {
-        (false, _) => IdMap::Single,
-        // A user namespace has no rights over a network that is not its own, and root expects to use low ports.
-        (true, Network::Host) => IdMap::Host,
-        (true, _) => IdMap::identity(),
+/// The ids of the container. A user namespace has no rights over a network that is not its own, and root expects to
+/// use low ports of the host's.
+fn ids(own: Option<IdMap>, network: Network) -> IdMap {
+    match own {
+        None => IdMap::Single,
+        Some(_) if network == Network::Host => IdMap::Host,
+        Some(own) => own,
     }
 }
 
@@ -203,7 +219,7 @@ fn named_volume(state: &Path, name: &str, identity: &Identity) -> Result<PathBuf
     let path = state.join("volumes").join(name);
     if !path.is_dir() {
         fs::create_dir_all(&path).map_err(RuntimeError::file("create the volume", &path))?;
-        if rustix::process::geteuid().is_root() {
+        if IdMap::own().is_some() {
             std::os::unix::fs::chown(&path, Some(identity.user), Some(identity.group))
                 .map_err(RuntimeError::file("set the owner of the volume", &path))?;
         }

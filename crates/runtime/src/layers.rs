@@ -14,8 +14,10 @@ use crate::unpack::{Omitted, Whiteouts, unpack};
 
 /// An image on disk.
 pub(crate) struct Unpacked {
-    /// The directories of the layers that have something to unpack, the topmost first.
+    /// The directories of the layers, the topmost first.
     pub layers: Vec<PathBuf>,
+    /// Whether there is only one directory, which has the content of all layers and is this container's own.
+    pub flat: bool,
     /// The store objects of the image with their places on the host: they are mounted, not unpacked.
     pub objects: Vec<(StorePath, PathBuf)>,
 }
@@ -33,16 +35,27 @@ pub(crate) fn unpack_image(image: &Image, cache: &Path, progress: &dyn Progress)
         layers.push(place);
     }
     layers.reverse();
-    Ok(Unpacked { layers, objects: objects(image) })
+    Ok(Unpacked { layers, flat: false, objects: objects(image) })
 }
 
 /// Unpacks all layers into one directory, for machines on which they cannot be stacked.
-pub(crate) fn unpack_flat(image: &Image, directory: &Path, progress: &dyn Progress) -> Result<(), RuntimeError> {
+pub(crate) fn unpack_flat(
+    image: &Image,
+    directory: PathBuf,
+    progress: &dyn Progress,
+) -> Result<Unpacked, RuntimeError> {
     for layer in &image.layers {
-        let omitted = fill(layer, directory, Whiteouts::Apply, progress)?;
+        let omitted = fill(layer, &directory, Whiteouts::Apply, progress)?;
         warn(layer, &omitted, progress);
     }
-    Ok(())
+    Ok(Unpacked { layers: vec![directory], flat: true, objects: objects(image) })
+}
+
+/// Whether a directory is on a file system whose directories can be stacked. They cannot on another stack, as in most
+/// containers: there neither whiteouts can be made nor an upper directory be had.
+pub(crate) fn can_be_stacked(directory: &Path) -> bool {
+    const OVERLAY: u64 = 0x794c_7630;
+    !rustix::fs::statfs(directory).is_ok_and(|file_system| u64::try_from(file_system.f_type) == Ok(OVERLAY))
 }
 
 fn objects(image: &Image) -> Vec<(StorePath, PathBuf)> {
@@ -59,7 +72,7 @@ fn objects(image: &Image) -> Vec<(StorePath, PathBuf)> {
 
 /// A layer without its store objects is another directory than the whole one, and one with owners than one without.
 fn place_name(layer: &Layer) -> String {
-    let owners = if rustix::process::geteuid().is_root() { "-owners" } else { "" };
+    let owners = if sandbox::IdMap::own().is_some() { "-owners" } else { "" };
     let rest = if layer.store_paths().is_empty() { "" } else { "-rest" };
     format!("{}{rest}{owners}", layer.diff_id().hex())
 }

@@ -10,7 +10,7 @@ use crate::attend::{Console, Signals, attend};
 use crate::cgroup::Cgroups;
 use crate::container::Container;
 use crate::error::RuntimeError;
-use crate::layers::{unpack_flat, unpack_image};
+use crate::layers::{can_be_stacked, unpack_flat, unpack_image};
 use crate::options::RunOptions;
 use crate::ports;
 use crate::scratch::Scratch;
@@ -31,9 +31,12 @@ pub fn run(image: &Image, options: &RunOptions, progress: &Arc<dyn Progress>) ->
             progress.warn(&format!("port {} of the container is published at {address}", port.container()));
         }
     }
-    let unpacked = unpack_image(image, &options.cache, progress.as_ref())?;
     let name = options.name.clone().map_or_else(random_name, Ok)?;
     let scratch = Scratch::new(&options.state.join("containers"), &name)?;
+    let unpacked = match can_be_stacked(&options.state) {
+        true => unpack_image(image, &options.cache, progress.as_ref())?,
+        false => unpack_flat(image, scratch.directory("root")?, progress.as_ref())?,
+    };
     let cgroups = Cgroups::new(&name, options, progress.as_ref());
     let terminal = if options.terminal { Some(Terminal::open()?) } else { None };
     let container = Container {
@@ -59,23 +62,24 @@ pub fn run(image: &Image, options: &RunOptions, progress: &Arc<dyn Progress>) ->
 }
 
 fn start(container: &Container<'_>, progress: &dyn Progress) -> Result<Child, RuntimeError> {
-    let program_error = |error| match error {
+    let started = container.sandbox(container.root()?)?.spawn();
+    if !matches!(started, Err(sandbox::Error::Overlay { .. })) {
+        return started.map_err(program_error);
+    }
+    // An old kernel, or a file system that it cannot stack. A copy is slower, but the same.
+    let unpacked = unpack_flat(container.image, container.scratch.directory("root")?, progress)?;
+    let container = Container { unpacked: &unpacked, ..*container };
+    container.sandbox(container.root()?)?.spawn().map_err(program_error)
+}
+
+fn program_error(error: sandbox::Error) -> RuntimeError {
+    match error {
         sandbox::Error::Execute { program, source } => {
             let program = program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             RuntimeError::Program { program, source }
         }
         error => RuntimeError::Sandbox(error),
-    };
-    match container.sandbox(container.overlay()?)?.spawn() {
-        Err(sandbox::Error::Overlay { .. }) => {}
-        started => return started.map_err(program_error),
     }
-    // As when the cache is on an overlay itself. A copy is slower, but the same.
-    let flat = container.scratch.directory("root")?;
-    unpack_flat(container.image, &flat, progress)?;
-    let stage = container.scratch.path().join("stage");
-    std::fs::remove_dir(&stage).map_err(RuntimeError::file("remove the directory", &stage))?;
-    container.sandbox(sandbox::Root::Directory(flat))?.spawn().map_err(program_error)
 }
 
 /// Says which options have no effect together.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps, XattrFlags, makedev};
 use rustix::io::Errno;
+use sandbox::IdMap;
 use tar::{Archive, Entry, EntryType};
 
 use crate::entry::{inside, link_target, mode_of, owner_of, times_of, wrong};
@@ -53,7 +54,7 @@ pub(crate) fn unpack(archive: impl Read, directory: &Path, whiteouts: Whiteouts)
     let mut unpacker = Unpacker {
         root,
         whiteouts,
-        owners: rustix::process::geteuid().is_root(),
+        owners: IdMap::own().is_some(),
         parent: None,
         directories: Vec::new(),
         omitted: Omitted::default(),
@@ -210,7 +211,14 @@ impl Unpacker {
             self.omitted.devices += 1;
             return Ok(());
         }
-        rustix::fs::mknodat(parent, name, kind, mode_of(entry)?, makedev(number.0, number.1))?;
+        match rustix::fs::mknodat(parent, name, kind, mode_of(entry)?, makedev(number.0, number.1)) {
+            Ok(()) => {}
+            Err(Errno::PERM) => {
+                self.omitted.devices += 1;
+                return Ok(());
+            }
+            Err(errno) => return Err(errno.into()),
+        }
         self.metadata(entry, parent, name, true)
     }
 

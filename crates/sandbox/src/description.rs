@@ -145,7 +145,7 @@ pub struct Identity {
     pub user: u32,
     /// Primary group id.
     pub group: u32,
-    /// Supplementary groups. Ignored where the id map has only one group, since the kernel then forbids setting them.
+    /// Supplementary groups. Ignored where the kernel forbids to set them, as for an ordinary user's namespace.
     pub groups: Vec<u32>,
 }
 
@@ -177,11 +177,30 @@ pub struct IdRange {
 }
 
 impl IdMap {
-    /// Every id is itself.
-    pub fn identity() -> IdMap {
-        let all = vec![IdRange { inside: 0, outside: 0, count: u32::MAX }];
-        IdMap::Ranges { users: all.clone(), groups: all }
+    /// Every id that the caller has is itself. Nothing if the caller may not hand on its ids, or has hardly any: an
+    /// ordinary user, or "root" of a namespace made by one.
+    pub fn own() -> Option<IdMap> {
+        const FEW: u64 = 1000;
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let map = |name: &str| -> Option<Vec<IdRange>> {
+            let ranges = own_ranges(&std::fs::read_to_string(name).ok()?);
+            let count: u64 = ranges.iter().map(|range| u64::from(range.count)).sum();
+            (count >= FEW).then_some(ranges)
+        };
+        Some(IdMap::Ranges { users: map("/proc/self/uid_map")?, groups: map("/proc/self/gid_map")? })
     }
+}
+
+/// The ids of a namespace by its map, in lines of "first inside, first outside, count", each mapped to itself.
+fn own_ranges(map: &str) -> Vec<IdRange> {
+    let range = |line: &str| {
+        let mut fields = line.split_whitespace().map(|field| field.parse::<u32>().ok());
+        let (inside, count) = (fields.next()??, fields.nth(1)??);
+        Some(IdRange { inside, outside: inside, count })
+    };
+    map.lines().filter_map(range).collect()
 }
 
 /// The network of the process.

@@ -297,6 +297,12 @@ fn c_string(bytes: Vec<u8>) -> Result<CString, Error> {
 }
 
 impl Step {
+    /// Whether it only needs what every new namespace gives. That it is refused is then a policy of the machine, such as
+    /// AppArmor's, which lets namespaces be made but takes all rights in them away.
+    pub fn is_early(&self) -> bool {
+        matches!(self, Step::LoopbackUp | Step::HostName(_) | Step::NoUserNamespaces | Step::PrivateMounts)
+    }
+
     /// The step as a verb phrase, for an error.
     pub fn describe(&self) -> String {
         match self {

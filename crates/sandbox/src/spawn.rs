@@ -151,6 +151,9 @@ impl Child {
         self.wait()?;
         let source = io::Error::from(errno);
         match plan.steps.get(number as usize) {
+            Some(step) if step.is_early() && matches!(errno, Errno::PERM | Errno::ACCESS) => {
+                Err(Error::Namespaces { source })
+            }
             Some(Step::OverlayRoot { .. }) => Err(Error::Overlay { source }),
             Some(step) => Err(Error::Setup { step: step.describe(), source }),
             None => {

@@ -171,3 +171,54 @@ fn starting_is_quick() {
     println!("a container from start to end: {best:?}");
     assert!(best < std::time::Duration::from_millis(200), "{best:?}");
 }
+
+#[test]
+fn limits_hold_or_are_said_not_to() {
+    let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.4 & done 2>/dev/null; echo all; wait";
+    let Some(place) = Place::shell(script) else { return };
+    let (_, out, err) = place.output(&json!({ "name": "limited", "processes": 6, "memory": 64 << 20 }), "");
+    match err.contains("--pids-limit has no effect") {
+        true => assert_eq!(out, "all\n"),
+        false => assert_eq!(out, "", "{err}"),
+    }
+    let left = std::process::Command::new("find").args(["/sys/fs/cgroup", "-name", "wharf-limited"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+    assert!(place.is_clean());
+}
+
+#[test]
+fn where_layers_cannot_be_stacked_they_are_copied() {
+    let Some(base) = base() else { return };
+    if !std::process::Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("WHARF_REQUIRE_PEERS").is_none_or(|value| value != "1"), "needs unshare");
+        return println!("skipped: needs unshare");
+    }
+    use crate::image_files::{Item, layer};
+    let lower = layer(&[Item::File("d/removed", b"", 0o644), Item::File("o/old", b"", 0o644)]);
+    let upper = layer(&[
+        Item::File("d/.wh.removed", b"", 0o644),
+        Item::File("o/.wh..wh..opq", b"", 0o644),
+        Item::File("o/new", b"", 0o644),
+    ]);
+    let place = Place::new(
+        &[base, lower, upper],
+        json!({ "Cmd": ["sh", "-c", "ls d o; echo x > /x && mount"], "Env": ["PATH=/bin"] }),
+    );
+    // On an overlay, no other overlay can have its upper directory.
+    let on = |name: &str| place.path().join(name).display().to_string();
+    for name in ["merged", "upper", "work"] {
+        std::fs::create_dir(on(name)).unwrap();
+    }
+    let mount = format!(
+        "mount -t overlay -o userxattr,lowerdir={},upperdir={},workdir={} none {} && exec \"$@\"",
+        place.path().display(),
+        on("upper"),
+        on("work"),
+        on("merged"),
+    );
+    let merged = place.path().join("merged");
+    let output = place.process_in(&["unshare", "-rm", "sh", "-c", &mount, "sh"], &merged, &json!({})).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("d:\n\no:\nnew\n") && !text.contains("type overlay (rw,relatime,lowerdir=0"), "{text}");
+}

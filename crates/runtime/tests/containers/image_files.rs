@@ -9,7 +9,7 @@ use std::sync::Arc;
 use image::{Digest, Image, Selection};
 use runtime::RunOptions;
 use serde_json::{Value, json};
-use store::progress::Silent;
+use store::progress::{Activity, Outcome, Progress, Silent, TaskId};
 
 /// Nothing where the shell is not installed and need not be.
 pub fn busybox() -> Option<PathBuf> {
@@ -145,14 +145,21 @@ impl Place {
     /// Runs a container in this process.
     pub fn run(&self, options: &RunOptions) -> Result<i32, runtime::RuntimeError> {
         let image = open(self.path());
-        runtime::run(&image, options, &(Arc::new(Silent) as Arc<dyn store::progress::Progress>))
+        runtime::run(&image, options, &(Arc::new(Silent) as Arc<dyn Progress>))
     }
 
     /// A process that runs a container with these settings, as [`settings`] reads them.
     pub fn process(&self, settings: &Value) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "image_files::container_process", "--ignored", "--nocapture", "--quiet"]);
-        command.env("CONTAINER_PLACE", self.path()).env("CONTAINER_SETTINGS", settings.to_string());
+        self.process_in(&[], self.path(), settings)
+    }
+
+    /// The same, started by `prefix`, and with its files at another place.
+    pub fn process_in(&self, prefix: &[&str], place: &Path, settings: &Value) -> Command {
+        let own = std::env::current_exe().unwrap();
+        let arguments = ["--exact", "image_files::container_process", "--ignored", "--nocapture", "--quiet"];
+        let mut words = prefix.iter().copied().chain([own.to_str().unwrap()]).chain(arguments);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).env("CONTAINER_PLACE", place).env("CONTAINER_SETTINGS", settings.to_string());
         command
     }
 
@@ -188,8 +195,25 @@ fn settings(options: &mut RunOptions, settings: &Value) {
     options.volumes = list("volumes").iter().map(|volume| volume.parse().unwrap()).collect();
     options.name = text("name");
     options.network = text("network").map_or(runtime::Network::Private, |network| network.parse().unwrap());
+    options.processes = settings["processes"].as_u64();
+    options.memory = settings["memory"].as_u64();
     options.interactive = settings["interactive"] == true;
     options.terminal = settings["terminal"] == true;
+}
+
+/// Writes warnings to standard error.
+struct Warnings;
+
+impl Progress for Warnings {
+    fn start(&self, _: Activity, _: &str, _: Option<u64>) -> TaskId {
+        TaskId(0)
+    }
+    fn advance(&self, _: TaskId, _: u64) {}
+    fn finish(&self, _: TaskId, _: Outcome) {}
+    fn log(&self, _: TaskId, _: &str) {}
+    fn warn(&self, message: &str) {
+        eprintln!("{message}");
+    }
 }
 
 #[test]
@@ -200,7 +224,7 @@ fn container_process() {
     let mut options = RunOptions::new(place.join("cache"), place.join("state"));
     settings(&mut options, &std::env::var("CONTAINER_SETTINGS").unwrap().parse().unwrap());
     let image = open(&place);
-    let code = runtime::run(&image, &options, &(Arc::new(Silent) as Arc<dyn store::progress::Progress>));
+    let code = runtime::run(&image, &options, &(Arc::new(Warnings) as Arc<dyn Progress>));
     match code {
         Ok(code) => std::process::exit(code),
         Err(error) => {
