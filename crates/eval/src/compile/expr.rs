@@ -111,19 +111,11 @@ impl Compiler<'_> {
 
     fn list(&mut self, run: Run, span: Span) -> Result<Expr> {
         let ids = self.ast.ids(run);
-        let operands = self.operands(ids, span)?;
-        let constants: Option<Vec<Value>> = operands
-            .items
-            .iter()
-            .map(|item| match item {
-                Expr::Const(value) => Some(*value),
-                _ => None,
-            })
-            .collect();
-        Ok(match constants {
-            Some(values) => Expr::Const(List::new(&values).into()),
-            None => Expr::List(operands),
-        })
+        if ids.is_empty() {
+            return Ok(Expr::Const(List::EMPTY.into()));
+        }
+        // A list of constants is made anew each time too: two of them are not the same when they are printed.
+        Ok(Expr::List(self.operands(ids, span)?))
     }
 
     fn call(&mut self, function: NodeId, args: &[NodeId], span: Span) -> Result<Expr> {

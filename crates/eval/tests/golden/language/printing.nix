@@ -1,1 +1,1 @@
-let x = [ 1 ]; s = { a = 1; }; cycle = { inherit cycle; n = [ cycle ]; }; in [ x x s s { } { } cycle (x: x) builtins.add (builtins.add 1) { "a b" = 1; "if" = 2; or = 3; "1" = 4; "" = 5; a-b = 6; } "\${a} $b \t" /p 1.0 null ]
+let x = [ 1 ]; fresh = y: [ 2 ]; s = { a = 1; }; cycle = { inherit cycle; n = [ cycle ]; }; in [ x x (fresh 1) (fresh 2) s s { } { } cycle (x: x) builtins.add (builtins.add 1) { "a b" = 1; "if" = 2; or = 3; "1" = 4; "" = 5; a-b = 6; } "\${a} $b \t" /p 1.0 null ]
