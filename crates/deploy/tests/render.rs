@@ -36,17 +36,9 @@ fn problems(container: &str, target: Target) -> String {
     }
 }
 
-/// Runs a peer program, or says that it is missing.
+/// A command for a peer program, where it is installed.
 fn peer(program: &str) -> Option<Command> {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()));
-    if !found {
-        let required = std::env::var_os("WHARF_REQUIRE_PEERS").is_some_and(|value| value == "1");
-        assert!(!required, "{program} is required and not installed");
-        println!("skipped: needs {program}");
-        return None;
-    }
-    Some(Command::new(program))
+    peers::available(&[program]).then(|| peers::command(program))
 }
 
 /// A directory with the files of a target, removed at the end.

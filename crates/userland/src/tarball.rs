@@ -9,15 +9,19 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use clap::{ArgGroup, Parser};
+use clap::{ArgAction, ArgGroup, Parser};
 
 use crate::compress::Format;
 
 /// Create, list or extract a tar archive.
 #[derive(Parser)]
-#[command(name = "tar", disable_version_flag = true)]
+#[command(name = "tar", disable_version_flag = true, disable_help_flag = true)]
 #[command(group(ArgGroup::new("operation").required(true).args(["create", "extract", "list"])))]
 struct Arguments {
+    // `-h` means something else to tar.
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
     #[arg(short = 'c', long)]
     create: bool,
     #[arg(short = 'x', long, visible_alias = "get")]
@@ -345,7 +349,14 @@ fn append(builder: &mut tar::Builder<impl Write>, arguments: &Arguments, base: &
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
 
     fn archive(entries: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());

@@ -37,7 +37,7 @@ let
   index = pkgs.runCommand "debian-index" { } ''
     ${lib.concatStrings (
       lib.mapAttrsToList (name: deb: ''
-        dpkg-deb -f ${deb} >control
+        ar p ${deb} "$(ar t ${deb} | grep '^control.tar')" | tar -xf - ./control
         sed -n \
           -e 's/^Depends: /Depends ${name} /p' \
           -e 's/^Pre-Depends: /Depends ${name} /p' \
@@ -96,8 +96,15 @@ let
     name: deb:
     pkgs.runCommand "${name}-files" { } ''
       mkdir $out
-      dpkg-deb -x ${deb} $out
-      rm -rf $out/usr/share/doc $out/usr/share/man $out/usr/share/lintian
+      # Not dpkg-deb: it would set bits for set-user-ID programs, which no build may.
+      ar p ${deb} "$(ar t ${deb} | grep '^data.tar')" | tar -xf - -C $out
+      cd $out
+      rm -rf usr/share/doc usr/share/man usr/share/lintian
+      # Links from the root lead nowhere in the store; from where they are they lead to the same file everywhere.
+      find . -type l -lname '/*' | while read -r link; do
+        up=$(dirname "$link" | sed -e 's,/[^/]*,/..,g')
+        ln -sfn "$up$(readlink "$link")" "$link"
+      done
     ''
   ) debOf;
 
@@ -128,6 +135,8 @@ let
         for tree in ${toString (map (n: unpacked.${n}) (closureOf name))}; do
           lndir -silent $tree $out
         done
+        # What leads to files that only an installation makes would collide with itself in every other package.
+        find $out -xtype l -delete
         for program in ${own}/bin/* ${own}/sbin/* ${own}/usr/bin/* ${own}/usr/sbin/*; do
           inTree=$out''${program#${own}}
           if [ ! -x "$inTree" ] || [ -d "$inTree" ]; then continue; fi
