@@ -22,6 +22,17 @@ impl Fetcher {
     /// Asks for what is at `url`. A server that is busy or away is asked again; an answer other than success is an
     /// error.
     pub(crate) fn get(&self, url: &str, headers: &[(&'static str, String)]) -> Result<Response, FetchError> {
+        let response = self.get_if_there(url, headers)?;
+        response
+            .ok_or_else(|| FetchError::Download { url: url.to_owned(), message: "it is not there (404)".to_owned() })
+    }
+
+    /// As [`Fetcher::get`], but `None` if the server says that there is no such thing.
+    pub(crate) fn get_if_there(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Option<Response>, FetchError> {
         if self.settings.offline {
             return Err(FetchError::Offline { url: url.to_owned() });
         }
@@ -33,7 +44,8 @@ impl Fetcher {
                 request = request.header(*name, value);
             }
             let (message, may_pass) = match request.send() {
-                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) if response.status().is_success() => return Ok(Some(response)),
+                Ok(response) if response.status() == StatusCode::NOT_FOUND => return Ok(None),
                 Ok(response) => (format!("the server answers {}", response.status()), is_passing(response.status())),
                 Err(error) => (reasons(&error), error.is_connect() || error.is_timeout()),
             };

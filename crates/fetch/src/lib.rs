@@ -12,6 +12,7 @@
 //! and where a hash is known nothing is kept that does not have it.
 
 mod archive;
+mod binary_cache;
 mod cache;
 mod download;
 mod error;
@@ -32,6 +33,7 @@ use nix_formats::flake_ref::{FlakeRef, Scheme};
 use store::Store;
 use store::progress::Progress;
 
+pub use binary_cache::HttpCache;
 pub use error::FetchError;
 pub use reference::locate;
 pub use tree::Tree;

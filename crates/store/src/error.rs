@@ -81,6 +81,14 @@ pub enum StoreError {
         /// The size it has.
         actual: u64,
     },
+    /// What arrives does not end where it was announced to.
+    #[error("size mismatch in '{path}': it has more than the specified {expected} bytes")]
+    TooLarge {
+        /// The object.
+        path: StorePath,
+        /// The size of the NAR that it should have, in bytes.
+        expected: u64,
+    },
     /// A path and a content address that do not go together.
     #[error("path '{path}' does not follow from its content address, which gives '{computed}'")]
     WrongContentAddress {

@@ -9,9 +9,11 @@
 //! the environment either: directories are given to it.
 //!
 //! - [`Store`]: what every store can do; [`LocalStore`] can do more (locks, staging, roots, collection).
+//! - [`cache`]: binary caches, to take objects from and to make.
 //! - [`fs_nar`]: file-system trees to and from NAR, with canonical metadata.
 //! - [`progress`]: the observer that every long operation of this and the crates above reports to.
 
+pub mod cache;
 pub mod error;
 pub mod fs_nar;
 pub mod local;

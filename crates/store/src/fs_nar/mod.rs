@@ -120,6 +120,13 @@ pub enum TreeError {
     Nar(#[from] NarError),
 }
 
+/// A stream that a NAR is written to has failed.
+impl From<io::Error> for TreeError {
+    fn from(error: io::Error) -> Self {
+        Self::Nar(NarError::Io(error))
+    }
+}
+
 impl TreeError {
     pub(crate) fn io<E: Into<io::Error>>(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
         let path = path.into();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix_formats::content_address::{ContentAddress, Method};
 use nix_formats::hash::{Hash, HashAlgo, HashWriter, Hasher};
+use nix_formats::nar::NarError;
 use nix_formats::self_hash::SelfHasher;
 use nix_formats::store_path::{self, StorePath};
 
@@ -31,16 +32,15 @@ impl LocalStore {
     ) -> Result<StorePath, StoreError> {
         let hash = Hash::of(HashAlgo::Sha256, content);
         let path = store_path::text_path_from_hash(name, &hash, references)?;
-        self.add_missing(&path, || {
-            let staged = self.scratch()?;
-            put_file(&mut Restorer::new(&staged)?, content)?;
+        self.add_missing(&path, |staged| {
+            put_file(&mut Restorer::new(staged)?, content)?;
             let mut nar = NarSink::new(HashWriter::new(HashAlgo::Sha256, io::sink()))?;
             put_file(&mut nar, content)?;
             let (nar_hash, nar_size, _) = nar.finish()?.finish();
             let mut info = PathInfo::new(path.clone(), nar_hash, nar_size);
             info.references.clone_from(references);
             info.content_address = Some(ContentAddress { method: Method::Text, hash });
-            Ok((staged, info))
+            Ok(info)
         })?;
         Ok(path)
     }
@@ -59,37 +59,39 @@ impl LocalStore {
             Method::Git => return Err(StoreError::UnsupportedMethod { name: name.to_owned(), method: "git" }),
         };
         let path = measured.address.store_path(name, [], false)?;
-        self.add_missing(&path, || {
-            let staged = self.scratch()?;
+        self.add_missing(&path, |staged| {
             let (nar_hash, nar_size) = if method == Method::Nar {
-                copy_tree(source, &staged, &measured.refused)?
+                copy_tree(source, staged, &measured.refused)?
             } else {
-                copy_file(source, &staged)?
+                copy_file(source, staged)?
             };
             let mut info = PathInfo::new(path.clone(), nar_hash, nar_size);
             info.content_address = Some(measured.address);
             let unchanged = match (method, algo) {
                 (Method::Nar, HashAlgo::Sha256) => nar_hash == measured.address.hash,
-                _ => self.content_hash(&staged, &info)? == measured.address.hash,
+                _ => self.content_hash(staged, &info)? == measured.address.hash,
             };
             if !unchanged {
                 return Err(TreeError::Changed { path: source.to_owned() }.into());
             }
-            Ok((staged, info))
+            Ok(info)
         })?;
         Ok(path)
     }
 
     pub(super) fn add_from_nar(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<(), StoreError> {
         check_address_gives_path(info)?;
-        self.add_missing(&info.path, || {
-            let staged = self.scratch()?;
-            // One byte more than announced is enough to see that there is more.
-            let limit = if info.nar_size == 0 { u64::MAX } else { info.nar_size + 1 };
+        self.add_missing(&info.path, |staged| {
+            let mut nar = nar.take(if info.nar_size == 0 { u64::MAX } else { info.nar_size });
             let mut hashing = NarSink::new(HashWriter::new(HashAlgo::Sha256, io::sink()))?;
-            let mut restorer = Restorer::new(&staged)?;
-            let nar = BufReader::with_capacity(128 * 1024, nar.take(limit));
-            fs_nar::replay(nar, &mut Tee(&mut hashing, &mut restorer))?;
+            let mut restorer = Restorer::new(staged)?;
+            let buffered = BufReader::with_capacity(128 * 1024, &mut nar);
+            match fs_nar::replay(buffered, &mut Tee(&mut hashing, &mut restorer)) {
+                Err(TreeError::Nar(NarError::Truncated { .. })) if nar.limit() == 0 => {
+                    return Err(StoreError::TooLarge { path: info.path.clone(), expected: info.nar_size });
+                }
+                other => other?,
+            }
             let (hash, size, _) = hashing.finish()?.finish();
             if info.nar_size != 0 && size != info.nar_size {
                 return Err(StoreError::SizeMismatch {
@@ -100,11 +102,11 @@ impl LocalStore {
             }
             check_hash(&info.path, info.nar_hash, hash)?;
             if let Some(address) = info.content_address {
-                check_hash(&info.path, address.hash, self.content_hash(&staged, info)?)?;
+                check_hash(&info.path, address.hash, self.content_hash(staged, info)?)?;
             }
             let mut info = info.clone();
             info.nar_size = size;
-            Ok((staged, info))
+            Ok(info)
         })
     }
 
@@ -130,11 +132,11 @@ impl LocalStore {
     }
 
     /// Does what every way of adding has in common: the path is kept from collection, made only if it is not valid,
-    /// made by one process at a time, moved and registered.
+    /// made by one process at a time, moved and registered. `make` is given where to make it.
     fn add_missing(
         &self,
         path: &StorePath,
-        make: impl FnOnce() -> Result<(PathBuf, PathInfo), StoreError>,
+        make: impl FnOnce(&Path) -> Result<PathInfo, StoreError>,
     ) -> Result<(), StoreError> {
         self.add_temp_root(path)?;
         if self.is_valid(path)? {
@@ -144,8 +146,13 @@ impl LocalStore {
         if self.is_valid(path)? {
             return Ok(());
         }
-        let (staged, info) = make()?;
-        self.install(&locks, &[(staged, info)])
+        let staged = self.scratch()?;
+        let made = make(&staged).and_then(|info| self.install(&locks, &[(staged.clone(), info)]));
+        if made.is_err() {
+            // What cannot be deleted now is when the store is opened again.
+            let _ = fs_nar::remove(&staged);
+        }
+        made
     }
 
     /// The hash that the object's content address is about, of the tree at `tree`.

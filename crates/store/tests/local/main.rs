@@ -1,6 +1,7 @@
 //! The local store: by itself, and against real Nix where that is installed.
 
 mod adding;
+mod caching;
 mod collecting;
 mod killing;
 mod nix;

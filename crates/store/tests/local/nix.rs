@@ -15,7 +15,7 @@ use store::{LocalStore, Store};
 use crate::Fixture;
 
 /// Whether the program is there; if not, says so, or fails where all peers must be there.
-fn has_peer(program: &str) -> bool {
+pub(crate) fn has_peer(program: &str) -> bool {
     if Command::new(program).arg("--version").output().is_ok() {
         return true;
     }
@@ -24,11 +24,13 @@ fn has_peer(program: &str) -> bool {
     false
 }
 
-fn nix_store(root: &Path, args: &[&str]) -> String {
-    let mut command = Command::new("nix-store");
-    command.arg("--store").arg(root).args(args).env_remove("NIX_REMOTE");
-    // Nix keeps a cache in the home directory.
-    let output = command.env("HOME", root).output().unwrap();
+pub(crate) fn nix_store(root: &Path, args: &[&str]) -> String {
+    run("nix-store", root, &[&["--store", root.to_str().unwrap()], args].concat())
+}
+
+/// Runs a program of Nix's, which keeps a cache in the home directory.
+pub(crate) fn run(program: &str, home: &Path, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).env("HOME", home).env_remove("NIX_REMOTE").output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

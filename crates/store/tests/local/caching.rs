@@ -1,0 +1,125 @@
+//! Binary caches: ours and Nix's, each read by both.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use nix_formats::content_address::Method;
+use nix_formats::hash::HashAlgo;
+use nix_formats::narinfo::{Compression, NarInfo};
+use nix_formats::signature::SecretKey;
+use nix_formats::store_path::StorePath;
+use store::cache::{BinaryCache, CacheError, Directory, ExportOptions, export};
+use store::fs_nar::everything;
+use store::local::VerifyOptions;
+use store::progress::Silent;
+use store::{PathInfo, Store};
+
+use crate::Fixture;
+use crate::nix::{has_peer, nix_store, run};
+
+fn key() -> SecretKey {
+    SecretKey::from_seed("test-1", &[1; 32])
+}
+
+/// A tree that is no source, and a text that refers to it.
+fn objects(fixture: &Fixture) -> StorePath {
+    let source = fixture.source("source");
+    let tree = fixture.store.add_tree("s", &source, Method::Nar, HashAlgo::Sha256, &mut everything).unwrap();
+    // Without its content address it needs a signature.
+    let known = fixture.store.require(&tree).unwrap();
+    fixture.store.register(&[PathInfo { content_address: None, ..known }]).unwrap();
+    fixture.store.add_text("t", tree.to_string().as_bytes(), &BTreeSet::from([tree])).unwrap()
+}
+
+fn exported(fixture: &Fixture, compression: Compression, key: Option<&SecretKey>) -> (StorePath, std::path::PathBuf) {
+    let path = objects(fixture);
+    let directory = fixture.dir.path().join("cache");
+    let options = ExportOptions { compression, key };
+    let paths = std::slice::from_ref(&path);
+    assert_eq!(export(&fixture.store, paths, &directory, &options, &Silent).unwrap().len(), 2);
+    assert!(export(&fixture.store, paths, &directory, &options, &Silent).unwrap().is_empty());
+    (path, directory)
+}
+
+fn open(directory: &Path, signed: bool) -> BinaryCache {
+    BinaryCache::open(Box::new(Directory::new(directory)), signed.then(|| vec![key().public_key()])).unwrap()
+}
+
+#[test]
+fn every_compression_is_read_back() {
+    for compression in Compression::ALL {
+        let from = Fixture::new();
+        let (path, directory) = exported(&from, compression, Some(&key()));
+        let to = Fixture::new();
+        let cache = open(&directory, true);
+        assert_eq!(cache.priority(), 30);
+        assert_eq!(cache.take(&path, &to.store, &Silent).unwrap().len(), 2, "{compression:?}");
+        assert!(cache.take(&path, &to.store, &Silent).unwrap().is_empty());
+        assert!(to.store.verify(VerifyOptions { contents: true, repair: false }, &Silent).unwrap().is_empty());
+        assert_eq!(to.store.require(&path).unwrap().references, from.store.require(&path).unwrap().references);
+    }
+}
+
+#[test]
+fn nothing_is_taken_without_a_signature() {
+    let from = Fixture::new();
+    let (path, directory) = exported(&from, Compression::None, None);
+    let to = Fixture::new();
+    let error = open(&directory, true).take(&path, &to.store, &Silent).unwrap_err();
+    assert!(matches!(error, CacheError::NotSigned { .. }), "{error}");
+    assert!(to.store.all_paths().unwrap().is_empty());
+    assert_eq!(open(&directory, false).take(&path, &to.store, &Silent).unwrap().len(), 2);
+}
+
+#[test]
+fn a_cache_that_lies_is_named() {
+    let from = Fixture::new();
+    let (path, directory) = exported(&from, Compression::Zstd, Some(&key()));
+    let file = directory.join(format!("{}.narinfo", path.hash_part()));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let info = NarInfo::parse(&text).unwrap();
+    let fails = |text: String, reason: &str| {
+        std::fs::write(&file, text).unwrap();
+        let to = Fixture::new();
+        let error = open(&directory, true).take(&path, &to.store, &Silent).unwrap_err().to_string();
+        assert!(error.contains(reason) && error.contains("file://"), "{error}");
+        assert!(!to.store.is_valid(&path).unwrap());
+    };
+    fails(text.replace(&info.url, "../secret"), "leads out of the cache");
+    fails(text.replace(&info.url, "/etc/passwd"), "leads out of the cache");
+    fails(text.replace(&info.url, "nar/gone"), "nar/gone");
+    fails(text.replace(&format!("NarSize: {}", info.nar_size), "NarSize: 8"), "size mismatch");
+    fails(text.replace("Compression: zstd", "Compression: xz"), "cannot take");
+    fails(text.replace(path.base_name(), "7h7qgvs4kgzsn8a6rb273saxyqh4jxlz-other"), "its narinfo is that of");
+    fails("nonsense".to_owned(), "malformed");
+    let nar = directory.join(&info.url);
+    let bytes = std::fs::read(&nar).unwrap();
+    std::fs::write(&nar, &bytes[..bytes.len() / 2]).unwrap();
+    fails(text, "cannot take");
+    std::fs::write(directory.join("nix-cache-info"), "StoreDir: /gnu/store\n").unwrap();
+    let other = BinaryCache::open(Box::new(Directory::new(&directory)), None);
+    assert!(matches!(other, Err(CacheError::OtherStore { .. })));
+}
+
+#[test]
+fn nix_takes_from_ours_and_we_from_nix_s() {
+    if !has_peer("nix") {
+        return;
+    }
+    let features = ["--extra-experimental-features", "nix-command"];
+    let from = Fixture::new();
+    let (path, directory) = exported(&from, Compression::Xz, Some(&key()));
+    let root = from.dir.path().join("nix-root");
+    let (store, cache) = (root.to_str().unwrap(), format!("file://{}", directory.display()));
+    let keys = key().public_key().to_string();
+    let copy = ["copy", "--from", &cache, "--to", store, "--option", "trusted-public-keys", &keys];
+    run("nix", &from.root(), &[&features[..], &copy, &[&path.to_string()]].concat());
+    nix_store(&root, &["--verify", "--check-contents"]);
+
+    let theirs = from.dir.path().join("theirs");
+    let to = format!("file://{}?compression=bzip2", theirs.display());
+    run("nix", &from.root(), &[&features[..], &["copy", "--store", store, "--to", &to, &path.to_string()]].concat());
+    let fixture = Fixture::new();
+    assert_eq!(open(&theirs, true).take(&path, &fixture.store, &Silent).unwrap().len(), 2);
+    assert!(fixture.store.verify(VerifyOptions { contents: true, repair: false }, &Silent).unwrap().is_empty());
+}
