@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The first chunk of a thread; each later one doubles, up to `LARGEST_CHUNK`.
 const FIRST_CHUNK: usize = 256 << 10;
 const LARGEST_CHUNK: usize = 16 << 20;
+/// The size of the kernel's huge pages. With them, touching fresh memory costs a fraction of the faults.
+const HUGE_PAGE: usize = 2 << 20;
 
 /// Bytes of all chunks that were handed to threads, in this process.
 static CHUNK_BYTES: AtomicUsize = AtomicUsize::new(0);
@@ -66,16 +68,17 @@ fn refill(cell: &Cell<Bump>, size: usize) -> NonNull<u8> {
 
 fn system(size: usize) -> NonNull<u8> {
     CHUNK_BYTES.fetch_add(size, Ordering::Relaxed);
-    let layout = Layout::from_size_align(size.max(8), 8).expect("an object is smaller than the address space");
+    let align = if size >= HUGE_PAGE { HUGE_PAGE } else { 8 };
+    let layout = Layout::from_size_align(size.max(8), align).expect("an object is smaller than the address space");
     // SAFETY: the layout's size is not zero.
-    match NonNull::new(unsafe { alloc(layout) }) {
-        Some(pointer) => {
-            // Values are made of addresses; whoever follows one borrows the provenance of the whole chunk.
-            pointer.as_ptr().expose_provenance();
-            pointer
-        }
-        None => handle_alloc_error(layout),
+    let Some(pointer) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+    if size >= HUGE_PAGE {
+        // SAFETY: the range is the allocation's. It is advice only: where the kernel does not take it, nothing is lost.
+        unsafe { libc::madvise(pointer.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
     }
+    // Values are made of addresses; whoever follows one borrows the provenance of the whole chunk.
+    pointer.as_ptr().expose_provenance();
+    pointer
 }
 
 /// Moves `value` into the heap. Its destructor never runs.
