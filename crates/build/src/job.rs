@@ -120,6 +120,12 @@ impl<'a> Job<'a> {
         if system != "builtin" && self.builtin().is_none() && !options.systems.contains(system) {
             return Err(wrong(format!("a '{system}' machine"), listed("a", &options.systems)));
         }
+        if self.rules.no_sandbox {
+            return Err(BuildError::Derivation {
+                derivation: self.node.path.clone(),
+                problem: "it has '__noChroot' set, but everything is built in the sandbox".to_owned(),
+            });
+        }
         let lacking: BTreeSet<String> = self.rules.features.difference(&options.features).cloned().collect();
         match lacking.is_empty() {
             true => Ok(()),

@@ -17,6 +17,8 @@ pub(crate) struct Rules {
     pub exported_graphs: BTreeMap<String, BTreeSet<StorePath>>,
     /// The variables that a fixed-output builder takes from the caller.
     pub impure_variables: BTreeSet<String>,
+    /// Whether it wants to be built without a sandbox.
+    pub no_sandbox: bool,
     /// What the machine must have, as `kvm`.
     pub features: BTreeSet<String>,
     /// The outputs whose references are not looked for.
@@ -70,6 +72,7 @@ impl Rules {
             pass_as_file: if structured { BTreeSet::new() } else { set("passAsFile")? },
             exported_graphs: exported_graphs(attributes)?,
             impure_variables: set("impureEnvVars")?,
+            no_sandbox: attributes.boolean("__noChroot")?.unwrap_or(false),
             features: set("requiredSystemFeatures")?,
             unscanned: unscanned(attributes)?,
             checks: if structured { each_check(attributes)? } else { every_check(attributes)? },
