@@ -18,6 +18,7 @@ let
 
   config' = import ./docker-config.nix { inherit lib; };
   roots = import ./docker-roots.nix { inherit userland cacert runCommand; };
+  transport = import ./docker-transport.nix { inherit system defaultArchitecture withoutGuest; };
 
   goArchitectures = {
     x86_64-linux = "amd64";
@@ -138,7 +139,7 @@ let
     '';
 
   # What cannot have a meaning here is said, not dropped.
-  guestOnly =
+  withoutGuest =
     function: option: default: value: result:
     if value == default then
       result
@@ -197,8 +198,8 @@ let
         passthru.buildArgs = args;
       };
     in
-    guestOnly "buildImage" "diskSize" 1024 diskSize (
-      guestOnly "buildImage" "buildVMMemorySize" 512 buildVMMemorySize image
+    withoutGuest "buildImage" "diskSize" 1024 diskSize (
+      withoutGuest "buildImage" "buildVMMemorySize" 512 buildVMMemorySize image
     )
   );
 
@@ -335,69 +336,6 @@ let
   buildImageWithNixDb = args: buildImage (args // { includeNixDB = true; });
 
   buildLayeredImageWithNixDb = args: buildLayeredImage (args // { includeNixDB = true; });
-
-  pullImage =
-    {
-      imageName,
-      imageDigest,
-      sha256 ? null,
-      hash ? null,
-      os ? "linux",
-      arch ? defaultArchitecture,
-      variant ? null,
-      finalImageName ? imageName,
-      finalImageTag ? "latest",
-      tlsVerify ? true,
-      name ? builtins.replaceStrings [ "/" ":" ] [ "-" "-" ] "docker-image-${finalImageName}-${finalImageTag}.tar",
-    }:
-    let
-      image = derivation (
-        {
-          inherit name system imageName imageDigest os arch finalImageName finalImageTag tlsVerify;
-          builder = "builtin:oci-pull";
-          __structuredAttrs = true;
-        }
-        // optional "variant" variant
-        // optional "hash" (if hash != null then hash else sha256)
-      );
-    in
-    if sha256 != null && hash != null then
-      throw "pullImage: ${imageName}: only one of hash and sha256 can be set"
-    else if builtins.match "sha256:[0-9a-f]{64}" imageDigest == null then
-      throw "pullImage: ${imageName}: imageDigest: expected \"sha256:\" and 64 hexadecimal digits, found ${builtins.toJSON imageDigest}"
-    else
-      image
-      // {
-        inherit imageDigest;
-        imageName = finalImageName;
-        imageTag = finalImageTag;
-      };
-
-  mergeImages =
-    images:
-    derivation {
-      name = "merge-docker-images";
-      inherit system images;
-      builder = "builtin:oci-merge";
-      __structuredAttrs = true;
-    };
-
-  exportImage =
-    {
-      fromImage,
-      name ? fromImage.name,
-      fromImageName ? null,
-      fromImageTag ? null,
-      diskSize ? 1024,
-    }:
-    guestOnly "exportImage" "diskSize" 1024 diskSize (derivation {
-      inherit name system;
-      builder = "builtin:oci-export";
-      __structuredAttrs = true;
-      export = { inherit fromImage fromImageName fromImageTag; };
-    });
-
-  optional = name: value: if value == null then { } else { ${name} = value; };
 in
 
 {
@@ -406,11 +344,9 @@ in
     buildImageWithNixDb
     buildLayeredImage
     buildLayeredImageWithNixDb
-    exportImage
-    mergeImages
-    pullImage
     streamLayeredImage
     ;
+  inherit (transport) exportImage mergeImages pullImage;
   inherit (roots)
     binSh
     caCertificates

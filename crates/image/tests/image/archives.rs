@@ -298,3 +298,31 @@ fn an_exported_image_is_what_a_container_sees() {
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
     assert_eq!([read("file"), read("hard"), read("lib/b")], ["second", "first", "b"]);
 }
+
+#[test]
+fn mangled_archives_are_errors_and_nothing_worse() {
+    let workshop = Workshop::new();
+    let whole = fs::read(hiding_layers(&workshop)).unwrap();
+    let (path, scratch) = (workshop.path("mangled.tar"), workshop.path("scratch"));
+    let mut state = 7u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..500 {
+        let mut bytes = whole.clone();
+        for _ in 0..=random(4) {
+            // Most of a tar is padding; what matters is in its headers and the documents at the end.
+            let at = random(bytes.len() / 512) * 512 + random(160);
+            bytes[at.min(whole.len() - 1)] = [b'0', b'7', b'/', b'.', 0, 0xff, b'"', b'{'][random(8)];
+        }
+        bytes.truncate(if random(5) == 0 { random(bytes.len()) } else { bytes.len() });
+        fs::write(&path, &bytes).unwrap();
+        if let Ok(image) = Image::open_path(&path, workshop.directory.path(), Selection::default()) {
+            fs::create_dir(&scratch).unwrap();
+            let _ = image.verify();
+            let _ = image::flatten::write(&image, &scratch, &|_| {}, std::io::sink());
+            fs::remove_dir_all(&scratch).unwrap();
+        }
+    }
+}

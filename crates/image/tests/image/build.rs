@@ -227,3 +227,15 @@ fn a_pipeline_decides_about_layers() {
         assert_eq!(found[..found.len() - 1], wanted, "{pipeline}");
     }
 }
+
+#[test]
+fn a_script_that_streams_an_image_is_that_image() {
+    let workshop = Workshop::new();
+    let [_, program, _] = closure(&workshop);
+    let image = workshop.build('1', definition(layered(&[&program], 100), json!({})));
+    let (path, script) = (object('1', "image"), object('m', "stream"));
+    let text = format!("#!/bin/sh\n# image: {}\nexec wharf layer stream\n", path.to_absolute());
+    workshop.add(&script, &[&path], |file| write(file, text.as_bytes(), 0o555));
+    let opened = Image::open(&workshop.store, &script, workshop.directory.path()).unwrap();
+    assert_eq!(opened.id(), image.id());
+}
