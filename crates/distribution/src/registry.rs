@@ -131,8 +131,7 @@ impl Registry {
             tokens: Mutex::default(),
             base: base.clone(),
         };
-        let response =
-            registry.http.get(base.clone()).send().await.map_err(|error| registry.unreachable("say hello", &error))?;
+        let response = registry.say_hello().await?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED => {
@@ -147,6 +146,19 @@ impl Registry {
             base.set_path(&format!("/v2/{prefix}/"));
         }
         Ok(Registry { base, ..registry })
+    }
+
+    /// Asks for the API's root. An address where nothing listens is given up at once; a busy registry is asked again.
+    async fn say_hello(&self) -> Result<Response, Error> {
+        let mut attempts = Attempts::new(self.retries);
+        loop {
+            let sent = self.http.get(self.base.clone()).send().await;
+            let response = sent.map_err(|error| self.unreachable("say hello", &error))?;
+            let busy = is_transient(response.status());
+            if !busy || !attempts.pause(retry_after(response.headers())).await {
+                return Ok(response);
+            }
+        }
     }
 
     /// The address, for messages.

@@ -119,9 +119,10 @@ async fn a_broken_download_is_taken_up_where_it_broke() {
 #[tokio::test]
 async fn a_busy_registry_is_asked_again_and_a_lie_is_found() {
     let rude = Rude::start(|request, number| match number {
-        0 => answer("200 OK", "", b"{}"),
-        1 => answer("429 Too Many Requests", "retry-after: 0\r\n", b""),
-        2 => answer("503 Service Unavailable", "", b""),
+        0 => answer("503 Service Unavailable", "", b""),
+        1 => answer("200 OK", "", b"{}"),
+        2 => answer("429 Too Many Requests", "retry-after: 0\r\n", b""),
+        3 => answer("503 Service Unavailable", "", b""),
         _ if request.line.contains("sha256:") => answer("200 OK", "", &manifest(b"other")),
         _ => answer("200 OK", "", &manifest(b"blob")),
     });
