@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nix_formats::derivation::OutputName;
 use nix_formats::store_path::StorePath;
+use store::cache::BinaryCache;
 use store::progress::{Progress, Silent};
 use store::{LocalStore, Store};
 
@@ -14,6 +15,7 @@ use crate::error::BuildError;
 use crate::graph::Graph;
 use crate::options::Options;
 use crate::schedule;
+use crate::substitute::Substitutes;
 
 /// Builds derivations into a store.
 pub struct Builder {
@@ -21,6 +23,8 @@ pub struct Builder {
     pub(crate) options: Options,
     pub(crate) builtins: BTreeMap<String, Box<dyn Builtin>>,
     pub(crate) progress: Arc<dyn Progress>,
+    /// The preferred one first.
+    pub(crate) caches: Vec<Arc<BinaryCache>>,
 }
 
 /// Outputs of a derivation that are wanted.
@@ -56,13 +60,21 @@ impl Wanted {
 impl Builder {
     /// A builder that knows `builtin:buildenv` and no other builtin builder, and reports to nobody.
     pub fn new(store: Arc<LocalStore>, options: Options) -> Builder {
-        let builder = Builder { store, options, builtins: BTreeMap::new(), progress: Arc::new(Silent) };
+        let builder =
+            Builder { store, options, builtins: BTreeMap::new(), progress: Arc::new(Silent), caches: Vec::new() };
         builder.with_builtin(Box::new(BuildEnv))
     }
 
     /// Adds a builtin builder, in place of one with the same name.
     pub fn with_builtin(mut self, builtin: Box<dyn Builtin>) -> Builder {
         self.builtins.insert(builtin.name().to_owned(), builtin);
+        self
+    }
+
+    /// Takes from this binary cache what it has, instead of building it.
+    pub fn with_cache(mut self, cache: Arc<BinaryCache>) -> Builder {
+        self.caches.push(cache);
+        self.caches.sort_by_key(|cache| cache.priority());
         self
     }
 
@@ -83,7 +95,7 @@ impl Builder {
     /// # Errors
     /// The first failure; all of them, as [`BuildError::Several`], with [`Options::keep_going`].
     pub fn realise(&self, wanted: &[Wanted]) -> Result<Vec<Realised>, BuildError> {
-        let mut graph = Graph::new(&*self.store, wanted, self.options.check)?;
+        let mut graph = self.substitute(wanted)?;
         let realised = std::mem::take(&mut graph.realised);
         schedule::run(self, graph)?;
         for output in realised.iter().flat_map(|realised| realised.outputs.values()) {
@@ -92,12 +104,24 @@ impl Builder {
         Ok(realised)
     }
 
+    /// Takes what the caches have, until all that is left has to be built.
+    fn substitute(&self, wanted: &[Wanted]) -> Result<Graph, BuildError> {
+        let mut substitutes = Substitutes::default();
+        loop {
+            let graph = Graph::new(self, wanted, &substitutes)?;
+            if graph.offered.is_empty() {
+                return Ok(graph);
+            }
+            substitutes.take(self, &graph.offered);
+        }
+    }
+
     /// What [`Builder::realise`] would build, in an order in which it could be.
     ///
     /// # Errors
     /// A derivation is missing or of no use.
     pub fn missing(&self, wanted: &[Wanted]) -> Result<Vec<StorePath>, BuildError> {
-        let mut graph = Graph::new(&*self.store, wanted, self.options.check)?;
+        let mut graph = Graph::new(self, wanted, &Substitutes::default())?;
         Ok(schedule::order(&mut graph).into_iter().map(|node| graph.nodes[node].path.clone()).collect())
     }
 }

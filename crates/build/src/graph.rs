@@ -6,13 +6,16 @@ use nix_formats::derivation::{Derivation, OutputName};
 use nix_formats::store_path::StorePath;
 use store::Store;
 
-use crate::builder::{Realised, Wanted};
+use crate::builder::{Builder, Realised, Wanted};
 use crate::error::BuildError;
+use crate::substitute::Substitutes;
 
 /// The derivations that have to be built, each once, with edges to those that need them.
 #[derive(Default)]
 pub(crate) struct Graph {
     pub nodes: Vec<Node>,
+    /// Missing outputs that a binary cache has, so that their derivations are not among the nodes.
+    pub offered: BTreeSet<StorePath>,
     /// What will be there when they are built, in the order in which it is wanted.
     pub realised: Vec<Realised>,
 }
@@ -30,9 +33,10 @@ pub(crate) struct Node {
 }
 
 impl Graph {
-    /// Reads the derivations behind `wanted` as far as they are not built yet. With `again`, those of `wanted` itself
-    /// are part of the graph even if they are.
-    pub fn new(store: &dyn Store, wanted: &[Wanted], again: bool) -> Result<Graph, BuildError> {
+    /// Reads the derivations behind `wanted` as far as they are neither built nor offered. Where builds are checked, those
+    /// of `wanted` itself are part of the graph even if they are built.
+    pub fn new(builder: &Builder, wanted: &[Wanted], substitutes: &Substitutes) -> Result<Graph, BuildError> {
+        let (store, again) = (&*builder.store, builder.options.check);
         let mut graph = Graph::default();
         let mut known: HashMap<StorePath, Known> = HashMap::new();
         let mut queue: Vec<(Wanted, bool)> = wanted.iter().map(|wanted| (wanted.clone(), again)).collect();
@@ -41,7 +45,12 @@ impl Graph {
                 Some(entry) => entry,
                 None => known.entry(wanted.derivation.clone()).or_insert(Known::read(store, &wanted.derivation)?),
             };
-            if entry.node.is_some() || !(again || entry.lacks(store, &wanted)?) {
+            let missing = entry.missing(store, &wanted)?;
+            if entry.node.is_some() || (missing.is_empty() && !again) {
+                continue;
+            }
+            if !missing.is_empty() && substitutes.offer(builder, &entry.derivation, &missing) {
+                graph.offered.extend(missing);
                 continue;
             }
             entry.node = Some(graph.nodes.len());
@@ -91,14 +100,15 @@ impl Known {
         Ok(Known { derivation, outputs, node: None })
     }
 
-    /// Whether one of the wanted outputs is not in the store.
-    fn lacks(&self, store: &dyn Store, wanted: &Wanted) -> Result<bool, BuildError> {
-        for output in select(&self.outputs, wanted)?.values() {
-            if !store.is_valid(output)? {
-                return Ok(true);
+    /// The wanted outputs that are not in the store.
+    fn missing(&self, store: &dyn Store, wanted: &Wanted) -> Result<Vec<StorePath>, BuildError> {
+        let mut missing = Vec::new();
+        for output in select(&self.outputs, wanted)?.into_values() {
+            if !store.is_valid(&output)? {
+                missing.push(output);
             }
         }
-        Ok(false)
+        Ok(missing)
     }
 }
 

@@ -7,8 +7,8 @@
 //! mean (no images). It does not read the environment: what a build may take from there is given to it.
 //!
 //! # How something is built
-//! [`Builder::realise`] reads the derivations behind what is wanted as far as they are missing (`graph`), and works
-//! through them with several threads (`schedule`). Each (`job`) is locked against other processes; its builder runs in
+//! [`Builder::realise`] reads the derivations behind what is wanted as far as they are missing (`graph`), takes what a
+//! binary cache has (`substitute`), and works through the others with several threads (`schedule`). Each (`job`) is locked against other processes; its builder runs in
 //! a sandbox that shows the closure of its inputs and nothing else (`ordinary`), in the environment that Nix gives it
 //! (`environment`, `structured`, `graphs`), or is a [`Builtin`]. What it made is then given canonical metadata, read
 //! once for its hash and its references (`outputs`, `references`), checked (`checks`), moved into the store and
@@ -33,6 +33,7 @@ mod references;
 mod rules;
 mod schedule;
 mod structured;
+mod substitute;
 
 pub use attributes::{AttributeError, Attributes};
 pub use builder::{Builder, Realised, Wanted};

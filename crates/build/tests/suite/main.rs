@@ -4,4 +4,5 @@ mod crashes;
 mod failures;
 mod mixed;
 mod oracle;
+mod substitutes;
 mod workshop;
