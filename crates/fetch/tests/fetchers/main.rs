@@ -49,7 +49,7 @@ fn has_peer(program: &str) -> bool {
     if Command::new(program).arg("--version").output().is_ok() {
         return true;
     }
-    assert!(std::env::var_os("WHARF_REQUIRE_PEERS").is_none(), "{program} is not installed");
+    assert!(std::env::var_os("WHARF_REQUIRE_PEERS").is_none_or(|value| value != "1"), "{program} is not installed");
     println!("skipped: needs {program}");
     false
 }
