@@ -40,6 +40,12 @@ impl Pos {
     /// No place.
     pub const NONE: Pos = Pos(0);
 
+    /// The number itself.
+    #[inline]
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
     /// Whether this is a place.
     pub fn is_some(self) -> bool {
         self != Pos::NONE

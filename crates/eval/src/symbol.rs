@@ -40,6 +40,12 @@ impl Symbol {
         intern_raw(name)
     }
 
+    /// The number itself.
+    #[inline]
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
     /// The name as a string of the heap, made once.
     #[inline]
     pub fn string(self) -> &'static Str {

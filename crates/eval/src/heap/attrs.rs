@@ -303,9 +303,7 @@ impl AttrsBuilder {
             return Attrs::empty();
         }
         let attrs = &self.attrs;
-        let keys = arena::slice_with(attrs.len(), |slot| attrs[slot].name);
-        let positions = arena::slice_with(attrs.len(), |slot| attrs[slot].pos);
-        Attrs::build(Shape::new(keys, positions), |slot| attrs[slot].value)
+        Attrs::build(Shape::of(attrs), |slot| attrs[slot].value)
     }
 }
 

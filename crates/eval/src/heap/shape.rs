@@ -1,9 +1,13 @@
 //! Shapes: the names and positions of an attribute set, shared by all sets of the same form.
 
+use std::cell::RefCell;
+use std::hash::Hasher;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::arena;
+use rustc_hash::FxHasher;
+
+use super::{Attr, arena};
 use crate::position::Pos;
 use crate::symbol::Symbol;
 
@@ -21,6 +25,15 @@ pub struct Shape {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// A thread remembers this many shapes of sets that builtins made, each in the one place that its hash gives.
+const PLACES: usize = 1 << 13;
+/// Larger sets than this are rarely alike.
+const LARGEST_SHARED: usize = 64;
+
+thread_local! {
+    static SHARED: RefCell<Vec<Option<&'static Shape>>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Up to this many names, looking at each beats halving.
 const LINEAR: usize = 8;
 
@@ -33,6 +46,44 @@ impl Shape {
     /// A shape that the program's text gives, for many sets.
     pub fn lasting(keys: &'static [Symbol], positions: &'static [Pos]) -> &'static Shape {
         Shape::make(keys, positions, true)
+    }
+
+    /// A shape of attributes that are sorted by symbol and distinct. Builtins make many sets alike (`listToAttrs`,
+    /// `removeAttrs`), and those share a shape.
+    pub fn of(attrs: &[Attr]) -> &'static Shape {
+        let make = |lasting| {
+            let keys = arena::slice_with(attrs.len(), |slot| attrs[slot].name);
+            Shape::make(keys, arena::slice_with(attrs.len(), |slot| attrs[slot].pos), lasting)
+        };
+        if attrs.len() > LARGEST_SHARED {
+            return make(false);
+        }
+        let mut hasher = FxHasher::default();
+        for attr in attrs {
+            hasher.write_u64(u64::from(attr.name.number()) << 32 | u64::from(attr.pos.number()));
+        }
+        SHARED.with_borrow_mut(|places| {
+            if places.is_empty() {
+                places.resize(PLACES, None);
+            }
+            let place = &mut places[(hasher.finish() >> 32) as usize % PLACES];
+            if let Some(shape) = *place
+                && shape.is_of(attrs)
+            {
+                return shape;
+            }
+            let shape = make(true);
+            *place = Some(shape);
+            shape
+        })
+    }
+
+    fn is_of(&self, attrs: &[Attr]) -> bool {
+        self.keys.len() == attrs.len()
+            && attrs
+                .iter()
+                .zip(self.keys.iter().zip(self.positions))
+                .all(|(attr, (key, pos))| (attr.name, attr.pos) == (*key, *pos))
     }
 
     fn make(keys: &'static [Symbol], positions: &'static [Pos], lasting: bool) -> &'static Shape {
