@@ -32,6 +32,10 @@ use crate::digest::Digest;
 /// How many locks share the ordered directories between them.
 const LOCK_STRIPES: usize = 64;
 
+/// How old the time of change of a blob that is wanted may be before it is set anew. A collection must spare what is younger
+/// than several times this.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+
 /// Storage in a directory.
 pub struct Filesystem {
     layout: Arc<Layout>,
@@ -122,7 +126,13 @@ impl Storage for Filesystem {
 
     fn blob_size(&self, digest: &Digest) -> io::Result<Option<u64>> {
         match fs::metadata(self.layout.blob_path(digest)) {
-            Ok(metadata) => Ok(Some(metadata.len())),
+            Ok(metadata) => {
+                // Whoever asks may count on it from now on, and push no copy.
+                if metadata.modified()?.elapsed().is_ok_and(|age| age > FRESH) {
+                    self.layout.touch(digest)?;
+                }
+                Ok(Some(metadata.len()))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -180,5 +190,52 @@ impl Storage for Filesystem {
         fs::rename(&temporary, &path)?;
         sync(&self.layout.root)?;
         Ok(secret)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Algorithm;
+    use std::time::SystemTime;
+
+    #[test]
+    fn a_blob_that_is_asked_for_counts_as_wanted() {
+        let root = tempfile::tempdir().unwrap();
+        let storage = Filesystem::open(root.path()).unwrap();
+        let digest = Digest::of(Algorithm::Sha256, b"blob");
+        assert_eq!(storage.blob_size(&digest).unwrap(), None);
+        storage.put_blob(&digest, b"blob").unwrap();
+        let path = storage.layout.blob_path(&digest);
+        let age = || fs::metadata(&path).unwrap().modified().unwrap().elapsed().unwrap();
+        let long_ago = SystemTime::now() - 3 * FRESH;
+        File::open(&path).unwrap().set_modified(long_ago).unwrap();
+        assert!(age() > FRESH);
+        assert_eq!(storage.blob_size(&digest).unwrap(), Some(4));
+        assert!(age() < FRESH);
+        File::open(&path).unwrap().set_modified(long_ago).unwrap();
+        storage.put_blob(&digest, b"blob").unwrap();
+        assert!(age() < FRESH);
+    }
+
+    #[test]
+    fn a_collection_is_read_while_it_is_written() {
+        let root = tempfile::tempdir().unwrap();
+        let storage = Filesystem::open(root.path()).unwrap();
+        let name = "a".parse().unwrap();
+        let tag = |i: usize| format!("v1.{i}");
+        std::thread::scope(|scope| {
+            for half in [0, 1] {
+                let storage = &storage;
+                let name = &name;
+                scope.spawn(move || {
+                    for i in (half..700).step_by(2) {
+                        storage.put(Collection::Tags(name), &tag(i), b"x").unwrap();
+                        assert!(storage.get(Collection::Tags(name), &tag(i / 2 * 2 + half)).unwrap().is_some());
+                    }
+                });
+            }
+        });
+        assert_eq!(storage.list(Collection::Tags(&name), "", 1000).unwrap().len(), 700);
     }
 }
