@@ -188,6 +188,7 @@ impl FromStr for Volume {
         let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         let source = match source.starts_with(['/', '.', '~']) {
             true => VolumeSource::Path(source.into()),
+            // A name cannot start with a dot, so it cannot lead anywhere else.
             false if !source.is_empty() && source.chars().all(named) => VolumeSource::Name(source.to_owned()),
             false => return Err(wrong()),
         };

@@ -31,7 +31,10 @@ pub fn run(image: &Image, options: &RunOptions, progress: &Arc<dyn Progress>) ->
             progress.warn(&format!("port {} of the container is published at {address}", port.container()));
         }
     }
-    let name = options.name.clone().map_or_else(random_name, Ok)?;
+    let name = match &options.name {
+        Some(name) => checked_name(name)?,
+        None => random_name()?,
+    };
     let scratch = Scratch::new(&options.state.join("containers"), &name)?;
     let unpacked = match can_be_stacked(&options.state) {
         true => unpack_image(image, &options.cache, progress.as_ref())?,
@@ -113,6 +116,19 @@ fn stop_signal(text: Option<&str>, progress: &dyn Progress) -> Signal {
             progress.warn(&format!("the image's stop signal '{text}' is not known here; SIGTERM is used"));
             Signal::TERM
         }
+    }
+}
+
+/// A name becomes a host name, and that of a directory.
+fn checked_name(name: &str) -> Result<String, RuntimeError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    match first && name.len() <= 63 && name.bytes().all(fits) {
+        true => Ok(name.to_owned()),
+        false => Err(RuntimeError::Option(format!(
+            "'{name}' is no name for a container: it takes at most 63 letters, digits, '-', '_' and '.', a letter or \
+             digit first"
+        ))),
     }
 }
 

@@ -153,6 +153,10 @@ fn mistakes_are_named() {
     assert!(error.starts_with("cannot start 'no-such-program'"), "{error}");
     let error = nothing.run(&RunOptions { user: Some("who".into()), ..command(&["sh"]) }).unwrap_err().to_string();
     assert!(error.contains("no user 'who' in its /etc/passwd"), "{error}");
+    for name in ["../up", "", "a/b", ".hidden", "sp ace"] {
+        let error = nothing.run(&RunOptions { name: Some(name.into()), ..command(&["sh"]) }).unwrap_err().to_string();
+        assert!(error.contains("is no name for a container"), "{error}");
+    }
     let volumes = vec!["/does/not/exist:/x".parse().unwrap()];
     let error = nothing.run(&RunOptions { volumes, ..command(&["sh"]) }).unwrap_err().to_string();
     assert!(error.contains("'/does/not/exist' cannot be mounted"), "{error}");
