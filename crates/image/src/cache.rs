@@ -57,7 +57,7 @@ impl LayerCache {
     /// A damaged or missing file is an answer that is not known.
     fn read(&self, name: &str) -> Option<Blob> {
         let text = fs::read_to_string(self.directory.join(name)).ok()?;
-        let (digest, size) = text.trim_end().split_once(' ')?;
+        let (digest, size) = text.strip_suffix('\n')?.split_once(' ')?;
         Some(Blob { digest: digest.parse().ok()?, size: size.parse().ok()? })
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::compress::Compression;
 use crate::digest::Hashing;
 use crate::error::{ImageError, io_error};
+use crate::tar::BLOCK;
 
 /// No manifest, index or configuration is larger: registries refuse more than 4 MiB.
 const MAX_DOCUMENT: u64 = 16 << 20;
@@ -16,6 +17,8 @@ const MAX_MEMBERS: usize = 100_000;
 /// A compressed archive may grow to this many bytes, and beyond it by the factor below: more is a bomb.
 const FREE_GROWTH: u64 = 64 << 20;
 const MAX_GROWTH: u64 = 1000;
+/// Where a tar header says that it is one.
+const MAGIC: usize = 257;
 /// Links in an archive lead to a file after at most this many steps.
 const MAX_LINKS: usize = 8;
 
@@ -60,10 +63,20 @@ impl Files {
             FilesKind::Directory(origin.to_owned())
         } else {
             let path = decompressed(origin, scratch)?;
-            let members = members(&path).map_err(|error| unusable(origin, &error.to_string()))?;
+            let members = members(&path).map_err(|error| {
+                discard(origin, &path);
+                unusable(origin, &error.to_string())
+            })?;
             FilesKind::Archive { path, members }
         };
         Ok(Self { origin: origin.to_owned(), kind })
+    }
+
+    /// Removes what was unpacked, since it is no image.
+    pub fn discard(&self) {
+        if let FilesKind::Archive { path, .. } = &self.kind {
+            discard(&self.origin, path);
+        }
     }
 
     /// Where a file is, if there is one of this name.
@@ -114,6 +127,13 @@ impl Files {
     }
 }
 
+fn discard(origin: &Path, path: &Path) {
+    if path != origin {
+        // What cannot be removed only takes room.
+        let _ = fs::remove_file(path);
+    }
+}
+
 fn unusable(origin: &Path, reason: &str) -> ImageError {
     ImageError::Unusable { path: origin.to_owned(), reason: reason.to_owned() }
 }
@@ -136,10 +156,15 @@ fn decompressed(path: &Path, scratch: &Path) -> Result<PathBuf, ImageError> {
     }
     let size = file.metadata().map_err(io_error(failed()))?.len();
     let limit = FREE_GROWTH.saturating_add(size.saturating_mul(MAX_GROWTH));
-    let decoder = compression.decoder(file).map_err(io_error(failed()))?;
+    let mut decoder = compression.decoder(file).map_err(io_error(failed()))?.take(limit + 1);
+    let mut first = Vec::new();
+    decoder.by_ref().take(BLOCK as u64).read_to_end(&mut first).map_err(|error| unusable(path, &error.to_string()))?;
+    if first.get(MAGIC..MAGIC + 5) != Some(b"ustar") {
+        return Err(unusable(path, "it is compressed, and no tar archive"));
+    }
     let unpacking = || format!("cannot unpack the image {} into {}", path.display(), scratch.display());
     let mut out = Hashing::new(tempfile::NamedTempFile::new_in(scratch).map_err(io_error(unpacking()))?);
-    let written = io::copy(&mut decoder.take(limit + 1), &mut out).map_err(io_error(unpacking()))?;
+    let written = io::copy(&mut io::Cursor::new(first).chain(decoder), &mut out).map_err(io_error(unpacking()))?;
     if written > limit {
         return Err(unusable(path, "it unpacks to more than a thousand times its size"));
     }

@@ -41,11 +41,15 @@ pub(crate) fn open_object(
 
 pub(crate) fn open_path(path: &Path, scratch: &Path, wanted: Wanted<'_>) -> Result<Image, ImageError> {
     let files = Files::open(path, scratch)?;
+    open_files(&files, path, wanted).inspect_err(|_| files.discard())
+}
+
+fn open_files(files: &Files, path: &Path, wanted: Wanted<'_>) -> Result<Image, ImageError> {
     if !path.is_dir() && files.find(docker::MANIFEST)?.is_some() {
-        return docker::open(&files, wanted);
+        return docker::open(files, wanted);
     }
     if files.find(layout::INDEX_FILE)?.is_some() && files.find(layout::MARK_FILE)?.is_some() {
-        return layout::open(&files);
+        return layout::open(files);
     }
     Err(files.unusable("it has neither the `manifest.json` of a docker archive nor the `oci-layout` of an OCI layout"))
 }

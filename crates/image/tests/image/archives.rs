@@ -1,6 +1,7 @@
 //! Archives: what docker, podman, skopeo and umoci make of them, and what is refused from outside.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use image::archive::{self, Format};
@@ -168,9 +169,17 @@ fn damaged_archives_are_refused() {
     assert!(other.contains("is not a usable image"), "{other}");
     // A few kilobytes of zstd that unpack to half a gigabyte.
     let mut encoder = image::Encoder::new(Vec::new(), Compression::Zstd).unwrap();
+    encoder.write_all(&whole[..512]).unwrap();
     std::io::copy(&mut std::io::Read::take(std::io::repeat(0), 512 << 20), &mut encoder).unwrap();
     let bomb = refused(&encoder.finish().unwrap());
     assert!(bomb.contains("more than a thousand times"), "{bomb}");
+    let mut encoder = image::Encoder::new(Vec::new(), Compression::Gzip).unwrap();
+    encoder.write_all(b"a text").unwrap();
+    let text = refused(&encoder.finish().unwrap());
+    assert!(text.contains("it is compressed, and no tar archive"), "{text}");
+    let left: Vec<_> =
+        fs::read_dir(workshop.directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| name.len() < 64), "nothing unpacked is left: {left:?}");
 }
 
 #[test]
