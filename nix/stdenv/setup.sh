@@ -12,7 +12,7 @@ fi
 
 # With structured attributes the outputs are an associative array, and build commands expect variables.
 if [ -z "${out:-}" ] && [ -n "${outputs[*]:-}" ]; then
-    for outputName in "${!outputs[@]}"; do export "$outputName=${outputs[$outputName]}"; done
+    for outputName in "${!outputs[@]}"; do eval "export $outputName=\${outputs[$outputName]}"; done
 fi
 
 for input in ${initialPath[*]}; do PATH="$input/bin"; done

@@ -1,6 +1,7 @@
 //! The command line from outside: what users type, and what they get.
 
 mod frame;
+mod package_set;
 mod userland;
 
 use std::path::Path;
