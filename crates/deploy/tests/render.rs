@@ -230,3 +230,33 @@ fn the_table_answers_for_every_option_and_target() {
     }
     assert!("kubernets".parse::<Target>().unwrap_err().to_string().contains("kubernetes"));
 }
+
+/// The table of options and targets as the documentation has it.
+fn documented_table() -> String {
+    let mut table =
+        String::from("| option | says | kubernetes | nixos | quadlet | compose |\n|---|---|---|---|---|---|\n");
+    for row in deploy::options() {
+        table += &format!("| `{}` | {} |", row.name, row.summary);
+        for target in Target::ALL {
+            let support = row.on(target);
+            let note = if support.note().is_empty() { String::new() } else { format!(": {}", support.note()) };
+            table += &format!(" {}{note} |", support.kind());
+        }
+        table += "\n";
+    }
+    table
+}
+
+#[test]
+fn the_documentation_has_the_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/containers.md");
+    let page = std::fs::read_to_string(&path).expect("the page");
+    let (before, rest) = page.split_once("cargo test -p deploy` -->\n").expect("the beginning of the table");
+    let (_, after) = rest.split_once("<!-- end of support -->").expect("the end of the table");
+    let expected = format!("{before}cargo test -p deploy` -->\n{}<!-- end of support -->{after}", documented_table());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &expected).expect("the page");
+    } else {
+        assert_eq!(page, expected, "UPDATE_GOLDEN=1 cargo test -p deploy writes it anew");
+    }
+}

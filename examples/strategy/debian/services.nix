@@ -29,18 +29,21 @@ let
         }
       '';
     in
-    ''${debian.nginx}/bin/nginx -p /tmp -e stderr -c ${configuration}'';
+    ''
+      # nginx looks its user and group up, and keeps what it receives in files.
+      ${pkgs.coreutils}/bin/mkdir -p /tmp /etc
+      if [ ! -e /etc/passwd ]; then echo root:x:0:0:root:/root:/bin/sh >/etc/passwd; fi
+      if [ ! -e /etc/group ]; then echo root:x:0: >/etc/group; fi
+      exec ${debian.nginx}/bin/nginx -p /tmp -e stderr -c ${configuration}'';
 in
 lib.optionalAttrs (debian ? openssh-client) { openssh = debian.openssh-client; }
 // lib.optionalAttrs (debian ? nginx) {
   nginx = pkgs.writeShellScriptBin "nginx" ''
-    mkdir -p /tmp
-    exec ${webServer 80} "$@"
+    ${webServer 80} "$@"
   '';
   gitea = pkgs.writeShellScriptBin "gitea" ''
     if [ "$1" != web ]; then echo "gitea: unknown command $1" >&2; exit 2; fi
-    mkdir -p /tmp
-    exec ${webServer 3000} -g "daemon off;"
+    ${webServer 3000} -g "daemon off;"
   '';
 }
 // lib.optionalAttrs (debian ? redis-server) {
