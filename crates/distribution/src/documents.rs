@@ -91,3 +91,50 @@ pub(crate) fn shown(platform: &Platform) -> String {
     let variant = platform.variant.as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
     format!("{}/{}{variant}", platform.os, platform.architecture)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(platforms: &[(&str, &str, Option<&str>)]) -> Index {
+        let entry = |(os, architecture, variant): &(&str, &str, Option<&str>)| {
+            let mut entry =
+                Descriptor::new(media::MANIFEST, Digest::of(format!("{architecture}{variant:?}").as_bytes()), 1);
+            let variant = variant.map(str::to_owned);
+            entry.platform = Some(Platform { os: (*os).to_owned(), architecture: (*architecture).to_owned(), variant });
+            entry
+        };
+        let manifests = platforms.iter().map(entry).collect();
+        Index { schema_version: 2, media_type: None, manifests, annotations: Default::default() }
+    }
+
+    #[test]
+    fn a_platform_is_chosen_from_an_index() {
+        let index = index(&[
+            ("linux", "amd64", None),
+            ("linux", "arm", Some("v6")),
+            ("linux", "arm", Some("v7")),
+            ("unknown", "unknown", None),
+        ]);
+        let wanted = |architecture: &str, variant: Option<&str>| Platform {
+            os: "linux".to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.map(str::to_owned),
+        };
+        let at = |platform: &Platform| choose(&index, platform, "a:1").map(|entry| entry.digest);
+        assert_eq!(at(&wanted("amd64", None)).unwrap(), index.manifests[0].digest);
+        assert_eq!(at(&wanted("arm", Some("v7"))).unwrap(), index.manifests[2].digest);
+        assert_eq!(at(&wanted("arm", None)).unwrap(), index.manifests[1].digest);
+        let error = at(&wanted("riscv64", None)).unwrap_err().to_string();
+        let expected = "a:1 has no image for linux/riscv64; it has linux/amd64, linux/arm/v6, linux/arm/v7";
+        assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused() {
+        let parse = |text: &str| Document::parse(text.as_bytes().to_vec(), None, "a:1").unwrap_err().to_string();
+        assert!(parse("<html>").contains("the manifest a:1 cannot be used"));
+        assert!(parse(r#"{"schemaVersion":1}"#).contains("schema version 1"));
+        assert!(parse(r#"{"schemaVersion":2,"mediaType":"x/y"}"#).contains("`x/y`"));
+    }
+}

@@ -80,6 +80,11 @@ pub fn settings() -> Settings {
 
 /// An image of two layers whose files hold `content`, in an OCI layout at `directory`.
 pub fn image(directory: &Path, content: &str) -> Image {
+    image_of(directory, &[("etc/small", content.repeat(10)), ("usr/large", content.repeat(200_000))])
+}
+
+/// An image with a layer for each of `files`.
+pub fn image_of(directory: &Path, files: &[(&str, String)]) -> Image {
     let blobs = directory.join("blobs/sha256");
     std::fs::create_dir_all(&blobs).unwrap();
     let put = |bytes: &[u8]| {
@@ -88,8 +93,8 @@ pub fn image(directory: &Path, content: &str) -> Image {
         (digest.to_string(), bytes.len())
     };
     let (mut layers, mut diff_ids) = (Vec::new(), Vec::new());
-    for (name, size) in [("etc/small", 10), ("usr/large", 200_000)] {
-        let (tar, gzip) = layer(name, &content.repeat(size));
+    for (name, content) in files {
+        let (tar, gzip) = layer(name, content);
         let (digest, size) = put(&gzip);
         diff_ids.push(format!("\"{}\"", Digest::of(&tar)));
         layers.push(format!(

@@ -15,7 +15,12 @@ use crate::peer::settings;
 struct Request {
     line: String,
     headers: String,
+    body: Vec<u8>,
+    breaks: bool,
 }
+
+/// After how many bytes a large body in one request breaks off.
+const BREAKS_AT: u64 = 300_000;
 
 /// Answers every request by `script`, which gets the request and its number, and closes the connection after it.
 struct Rude {
@@ -35,6 +40,9 @@ impl Rude {
                 let Some(request) = read(&mut stream) else { continue };
                 record.lock().unwrap().push(request.clone());
                 let answer = script(&request, count.fetch_add(1, Ordering::Relaxed));
+                if request.breaks {
+                    continue;
+                }
                 let _ = stream.write_all(&answer);
             }
         });
@@ -68,8 +76,11 @@ fn read(stream: &mut TcpStream) -> Option<Request> {
         headers.push_str(&header);
         headers.push('\n');
     }
-    reader.take(length).read_to_end(&mut Vec::new()).ok()?;
-    Some(Request { line, headers })
+    let mut body = Vec::new();
+    // The first attempt at a large body breaks off in the middle.
+    let breaks = line.starts_with("PUT") && length > BREAKS_AT;
+    reader.take(if breaks { BREAKS_AT } else { length }).read_to_end(&mut body).ok()?;
+    Some(Request { line, headers, body, breaks })
 }
 
 fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
@@ -176,4 +187,55 @@ async fn a_token_is_fetched_once_and_sent() {
     client.resolve(&rude.reference("a:1")).await.unwrap();
     client.resolve(&rude.reference("a:2")).await.unwrap();
     assert_eq!(rude.seen().iter().filter(|request| request.line.contains("/token")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_broken_upload_is_taken_up_where_it_broke() {
+    let blobs: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let (kept, open) = (Arc::clone(&blobs), Mutex::new(Vec::new()));
+    let rude = Rude::start(move |request, _| {
+        let mut open = open.lock().unwrap();
+        let method = request.line.split(' ').next().unwrap();
+        match method {
+            "HEAD" => answer("404 Not Found", "", b""),
+            "GET" if request.line.contains("/uploads/") => {
+                let headers = format!("location: /v2/a/blobs/uploads/1\r\nrange: 0-{}\r\n", open.len() - 1);
+                answer("204 No Content", &headers, b"")
+            }
+            "GET" => answer("200 OK", "", b"{}"),
+            "POST" => {
+                open.clear();
+                answer("202 Accepted", "location: /v2/a/blobs/uploads/1?state=x\r\n", b"")
+            }
+            "PATCH" => {
+                assert!(request.headers.contains(&format!("content-range: {}-", open.len())), "{}", request.headers);
+                open.extend_from_slice(&request.body);
+                answer("202 Accepted", "location: /v2/a/blobs/uploads/1\r\n", b"")
+            }
+            _ if request.line.contains("/manifests/") => answer("201 Created", &stored(&request.body), b""),
+            _ => {
+                open.extend_from_slice(&request.body);
+                if !request.breaks {
+                    kept.lock().unwrap().push(open.clone());
+                }
+                answer("201 Created", "", b"")
+            }
+        }
+    });
+    let place = tempfile::tempdir().unwrap();
+    let noise: String = (0..150_000u64).map(|i| format!("{:x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20)).collect();
+    let image = crate::peer::image_of(&place.path().join("one"), &[("noise", noise)]);
+    let client = Client::new(distribution::Settings { parallel: 1, ..settings() });
+    let pushed = crate::push(&client, &image, &rude.reference("a:1").to_string(), &crate::options(place.path())).await;
+    assert_eq!(pushed.unwrap().blobs_sent, 2);
+    let image::Source::File { descriptor, .. } = image.layers[0].source() else { panic!("no blob") };
+    assert!(descriptor.size > 2 * BREAKS_AT);
+    assert_eq!(Digest::of(&blobs.lock().unwrap()[0]), descriptor.digest);
+    let patches: Vec<Request> = rude.seen().into_iter().filter(|request| request.line.starts_with("PATCH")).collect();
+    assert_eq!(patches.len(), 1);
+    assert_eq!(patches[0].body.len() as u64, descriptor.size - BREAKS_AT);
+}
+
+fn stored(manifest: &[u8]) -> String {
+    format!("docker-content-digest: {}\r\n", Digest::of(manifest))
 }
