@@ -23,8 +23,6 @@ pub struct Settings {
     pub lints: syntax::Lints,
     /// Whether `builtins.traceVerbose` shows its message.
     pub trace_verbose: bool,
-    /// Whether flakes and `fetchTree` are there.
-    pub flakes: bool,
     /// Whether `builtins.fromTOML` reads dates and times.
     pub toml_timestamps: bool,
     /// Whether evaluation may build (import from derivation).
@@ -52,7 +50,6 @@ impl Default for Settings {
             pipe_operators: false,
             lints: syntax::Lints::default(),
             trace_verbose: false,
-            flakes: true,
             toml_timestamps: false,
             import_from_derivation: true,
         }
