@@ -108,7 +108,9 @@ let
       inherit meta;
       imageName = lib.toLower name;
       imageTag = if tag != null then tag else hashPart image.outPath;
-    };
+    }
+    # What the definition calls `tag`, so that `wharf eval FILE -A tag` answers.
+    // lib.optionalAttrs (tag != null) { inherit tag; };
 
   # A derivation that merges `contents` into a directory, runs commands there, and packs what they left as layer.tar.
   customise =

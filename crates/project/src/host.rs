@@ -45,7 +45,7 @@ impl ProjectHost {
     }
 
     fn inputs<'a>(&'a self, notify: &'a dyn Fn(&str)) -> Inputs<'a> {
-        Inputs { fetcher: &self.fetcher, store: &self.store, directory: &self.directory, notify }
+        Inputs { fetcher: &self.fetcher, directory: &self.directory, notify }
     }
 
     fn files(&self) -> Files<'_> {

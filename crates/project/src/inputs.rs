@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use eval::{FetchRequest, FetchValue, Fetched, Fetcher as Builtin, HostError, LockedFlake};
+use fetch::lock::LockOptions;
 use fetch::{Fetcher, Tree};
-use nix_formats::flake_lock::LockFile;
 use nix_formats::flake_ref::{Attr, Attrs, FlakeRef, Scheme};
 use nix_formats::hash::{Hash, HashAlgo};
-use store::{LocalStore, Store};
 
-use crate::lock::Locking;
+use crate::flake_inputs::read_inputs;
 
 /// The name that sources have in the store.
 const SOURCE: &str = "source";
@@ -17,7 +16,6 @@ const SOURCE: &str = "source";
 /// Fetches what expressions ask for.
 pub(crate) struct Inputs<'a> {
     pub(crate) fetcher: &'a Fetcher,
-    pub(crate) store: &'a LocalStore,
     /// Where relative references begin.
     pub(crate) directory: &'a Path,
     /// Hears of lock files that were written.
@@ -82,24 +80,20 @@ impl Inputs<'_> {
         }
         let tree = self.fetcher.tree(&reference, SOURCE).map_err(failed)?;
         let dir = reference.dir().to_owned();
-        let root = self.store.real_path(&tree.path).join(&dir);
-        if !root.join("flake.nix").is_file() {
-            return Err(HostError::Failed(format!("the flake '{text}' has no file 'flake.nix'")));
-        }
-        let file = root.join("flake.lock");
-        let known = match std::fs::read_to_string(&file) {
-            Ok(text) => LockFile::parse(&text).map_err(failed)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => LockFile::default(),
-            Err(error) => return Err(HostError::Failed(format!("cannot read '{}': {error}", file.display()))),
-        };
-        let locking = Locking { fetcher: self.fetcher, store: self.store };
-        let lock = locking.complete(&root, &known)?;
-        let text = lock.print();
-        if lock != known {
+        let locked =
+            fetch::lock::lock(self.fetcher, &tree, &dir, &read_inputs, &LockOptions::default()).map_err(failed)?;
+        let text = locked.lock.print();
+        if locked.is_changed() && locked.unlocked().is_none() {
             self.save(&reference, &text)?;
         }
-        let root_source = (lock.root.clone(), fetched(&tree, false), dir);
-        Ok(LockedFlake { lock_file: text, sources: vec![root_source] })
+        let sources = locked.trees.iter().map(|(key, tree)| {
+            let dir = match locked.lock.nodes.get(key).and_then(|node| node.lock.as_ref()) {
+                Some(lock) => lock.locked.dir().to_owned(),
+                None => dir.clone(),
+            };
+            (key.clone(), fetched(tree, false), dir)
+        });
+        Ok(LockedFlake { lock_file: text, sources: sources.collect() })
     }
 
     /// Writes the lock beside the `flake.nix` of a directory of the user's; another flake's lock is only used.

@@ -58,6 +58,8 @@ enum Command {
     Explain(commands::explain::Arguments),
     /// Build images and send to a registry what it lacks
     Push(commands::push::Arguments),
+    /// Get an image from a registry as an OCI layout
+    Pull(commands::pull::Arguments),
     /// Copy an image, all its platforms, from one registry to another
     Copy(commands::copy::Arguments),
     /// List the tags of a repository
@@ -130,6 +132,7 @@ fn dispatch(command: Command, settings: &Settings) -> Result<i32, Failure> {
         Command::Render(arguments) => commands::render::run(&arguments, settings),
         Command::Explain(arguments) => commands::explain::run(&arguments, settings),
         Command::Push(arguments) => commands::push::run(&arguments, settings),
+        Command::Pull(arguments) => commands::pull::run(&arguments, settings),
         Command::Copy(arguments) => commands::copy::run(&arguments, settings),
         Command::Tags(arguments) => commands::tags::run(&arguments, settings),
         Command::Delete(arguments) => commands::delete::run(&arguments, settings),

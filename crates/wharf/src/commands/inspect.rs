@@ -10,9 +10,9 @@ use store::progress::Silent;
 
 use crate::artifacts::Artifacts;
 use crate::failure::Failure;
-use crate::progress;
 use crate::settings::Settings;
 use crate::target::{BuildArguments, TargetArguments};
+use crate::{progress, registries};
 
 /// Show an image: its configuration, its layers and what is in them
 #[derive(clap::Args)]
@@ -30,6 +30,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
     let inspection = match arguments.target.as_deref() {
+        Some(text) if text.starts_with("docker://") => return remote(text, settings),
         Some(text) if is_archive(Path::new(text)) => {
             let image = Image::open_path(Path::new(text), &settings.unpacked(), Selection::default())?;
             Inspection::of(&image, Compression::Gzip, &settings.layer_cache())
@@ -39,6 +40,19 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     match settings.json {
         true => println!("{}", serde_json::to_string(&inspection)?),
         false => print!("{}", describe(&inspection)?),
+    }
+    Ok(0)
+}
+
+/// The manifest, or the index of several platforms, that a registry has.
+fn remote(text: &str, settings: &Settings) -> Result<i32, Failure> {
+    let (client, reference) = (registries::client(settings)?, registries::reference(text)?);
+    let resolved = registries::wait(async { Ok(client.resolve(&reference).await?) })?;
+    let manifest: serde_json::Value = serde_json::from_slice(&resolved.bytes)?;
+    let digest = resolved.descriptor.digest.to_string();
+    match settings.json {
+        true => println!("{}", serde_json::json!({ "schema": 1, "digest": digest, "manifest": manifest })),
+        false => println!("{}\n{manifest:#}", reference.with_digest(resolved.descriptor.digest)),
     }
     Ok(0)
 }

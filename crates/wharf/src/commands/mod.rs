@@ -15,6 +15,7 @@ pub(crate) mod load;
 pub(crate) mod log;
 pub(crate) mod login;
 pub(crate) mod man;
+pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod registry;
 pub(crate) mod render;

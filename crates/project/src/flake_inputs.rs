@@ -1,0 +1,54 @@
+//! Reading what a `flake.nix` says of its inputs, without its outputs.
+
+use std::path::Path;
+
+use eval::read_only::ReadOnlyHost;
+use eval::{Evaluator, Interp, Kind, Settings, StrBuilder, Symbol, json};
+use fetch::lock::{Input, Inputs};
+use serde_json::Value;
+
+/// The inputs of the flake in a directory (where it really is). The error is a sentence.
+pub(crate) fn read_inputs(directory: &Path) -> Result<Inputs, String> {
+    let file = directory.join("flake.nix");
+    // A declaration is plain data: it has no need of a store or the network.
+    let settings = Settings { pure: true, ..Settings::default() };
+    let evaluator = Evaluator::new(Box::new(ReadOnlyHost { quiet: true }), settings);
+    let (text, arguments) =
+        evaluator.run(|interp| declaration(interp, &file)).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut inputs: Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    make_relative(&mut inputs, &directory.display().to_string());
+    Input::read_all(&inputs, &arguments)
+}
+
+/// The attribute `inputs` as JSON, and the names of the arguments of `outputs`.
+fn declaration(interp: &Interp, file: &Path) -> eval::Result<(Vec<u8>, Vec<String>)> {
+    let flake = interp.force_attrs(interp.eval_file(file)?)?;
+    let mut text = StrBuilder::default();
+    match flake.get(Symbol::intern("inputs")) {
+        Some(inputs) => json::write(interp, inputs, json::Paths::Keep, &mut text)?,
+        None => text.push(eval::Str::new(b"{}", None)),
+    }
+    let mut arguments = Vec::new();
+    if let Some(outputs) = flake.get(Symbol::intern("outputs"))
+        && let Kind::Lambda(closure) = interp.force(outputs)?.kind()
+        && let Some(pattern) = &closure.lambda.pattern
+    {
+        arguments.extend(pattern.formals.iter().map(|formal| formal.name.text().into_owned()));
+    }
+    Ok((text.finish().bytes().to_vec(), arguments))
+}
+
+/// A path literal as `url` has become the absolute path by now; what is meant is the place within the flake.
+fn make_relative(value: &mut Value, directory: &str) {
+    let Value::Object(object) = value else { return };
+    for (name, value) in object {
+        match value {
+            Value::String(text) if name == "url" => {
+                if let Some(rest) = text.strip_prefix(directory).filter(|rest| rest.starts_with('/')) {
+                    *text = format!("path:.{rest}");
+                }
+            }
+            other => make_relative(other, directory),
+        }
+    }
+}
