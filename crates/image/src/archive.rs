@@ -44,6 +44,7 @@ pub fn write(
     let failed = || io_error("cannot write the archive");
     let encoder = Encoder::new(out, compression).map_err(failed())?;
     let mut archive = Archive { tar: TarWriter::new(encoder, Dialect::Pax), written: BTreeSet::new() };
+    archive.directories()?;
     let mut manifests = Vec::new();
     let mut entries = Vec::new();
     for image in images {
@@ -135,6 +136,16 @@ struct Archive<W> {
 }
 
 impl<W: Write> Archive<W> {
+    /// Said explicitly, since skopeo gives directories that are not in the archive to root, which an ordinary user
+    /// may not do.
+    fn directories(&mut self) -> Result<(), ImageError> {
+        for name in ["blobs", "blobs/sha256"] {
+            let directory = Entry { kind: Kind::Directory, mode: 0o755, ..entry(name, 0) };
+            self.tar.append(&directory).map_err(io_error("cannot write the archive"))?;
+        }
+        Ok(())
+    }
+
     fn layers(&mut self, image: &Image, as_stored: bool, cache: &LayerCache) -> Result<Vec<Descriptor>, ImageError> {
         let mut descriptors = Vec::new();
         for layer in &image.layers {

@@ -1,7 +1,8 @@
 //! `builtin:oci-image`: definitions to images.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use image::inspect::Inspection;
 use image::{Compression, Image};
@@ -23,6 +24,11 @@ fn closure(workshop: &Workshop) -> [nix_formats::store_path::StorePath; 3] {
         symlink(format!("{}/share/doc/read", program.to_absolute()), tree.join("read")).unwrap();
     });
     [library, program, environment]
+}
+
+/// Objects are read-only, which holds back an ordinary user.
+fn allow_changes(directory: &Path) {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn tar(image: &Image, layer: usize) -> Vec<u8> {
@@ -119,6 +125,7 @@ fn a_second_build_reads_no_object() {
     let workshop = Workshop::new();
     let [library, program, _] = closure(&workshop);
     let first = workshop.build('1', definition(layered(&[&program], 100), json!({})));
+    allow_changes(&workshop.path("store/nix/store").join(library.base_name()));
     fs::rename(workshop.path("store/nix/store").join(library.base_name()), workshop.path("away")).unwrap();
     let second = workshop.build('2', definition(layered(&[&program], 100), json!({})));
     assert_eq!(first.config.rootfs, second.config.rootfs);
@@ -132,6 +139,7 @@ fn a_changed_object_is_noticed() {
     let [library, program, _] = closure(&workshop);
     let image = workshop.build('1', definition(layered(&[&program], 100), json!({})));
     let file = workshop.path("store/nix/store").join(library.base_name()).join("lib/code");
+    allow_changes(file.parent().unwrap());
     fs::remove_file(&file).unwrap();
     write(&file, b"evil", 0o444);
     let error = image.verify().unwrap_err().to_string();
