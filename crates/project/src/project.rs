@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use build::{Builder, BuiltinError, FetchUrl, Wanted};
 use distribution::OciPull;
-use eval::{Evaluator, Interp, Settings, Value};
+use eval::{ErrorKind, Evaluator, Interp, Settings, Symbol, Value};
 use fetch::Fetcher;
 use image::LayerCache;
 use nix_formats::store_path::StorePath;
@@ -19,6 +19,7 @@ use crate::files::Access;
 use crate::host::ProjectHost;
 use crate::options::Options;
 use crate::own_binary;
+use crate::packages::Packages;
 use crate::sources::Sources;
 use crate::target::{Source, Target};
 
@@ -85,9 +86,29 @@ impl Project {
         work: impl FnOnce(&Interp) -> Result<R, Error> + Send,
     ) -> Result<R, Error> {
         let task = Task::start(&*self.options.progress, Activity::Evaluate, &target.describe(), None);
-        let result = self.evaluator(target).run(work)?;
+        let result = self.evaluator(target).run(work).map_err(|error| self.explain(error))?;
         task.finish(Outcome::Done);
         Ok(result)
+    }
+
+    /// Adds to a failed evaluation what the evaluator cannot know: that the built-in set is small on purpose.
+    fn explain(&self, error: Error) -> Error {
+        let Error::Eval { error, help: None } = error else { return error };
+        // Without the set nobody has looked for the name in it.
+        let uses_built_in = self.options.packages == Packages::BuiltIn && self.own_object.get().is_some();
+        let name = match &error.kind {
+            ErrorKind::MissingAttr { name, candidates } if is_built_in_set(candidates) => Some(name),
+            ErrorKind::UndefinedVariable { name, .. } | ErrorKind::WrongArgument { name, .. } => Some(name),
+            _ => None,
+        };
+        let help = name.filter(|_| uses_built_in).map(|name| {
+            format!(
+                "if '{name}' is to come from pkgs: the package set that Wharf carries has no such package\n\
+                 name another set with --pkgs, as --pkgs '<nixpkgs>' or --pkgs ./pkgs.nix, or make the project a flake \
+                 with\n  inputs.nixpkgs.url = \"github:NixOS/nixpkgs/nixos-25.11\";"
+            )
+        });
+        Error::Eval { error, help }
     }
 
     /// The derivations of a target.
@@ -202,6 +223,11 @@ impl build::Fetcher for Downloads {
     ) -> Result<(), BuiltinError> {
         Ok(self.0.download(url, out, &mut |bytes| progress.advance(task, bytes))?)
     }
+}
+
+/// Whether the names are those of the built-in set: no other has both of these.
+fn is_built_in_set(names: &[Symbol]) -> bool {
+    ["userland", "dockerTools"].iter().all(|name| names.contains(&Symbol::intern(name)))
 }
 
 fn wanted(derived: &[Derived]) -> Vec<Wanted> {

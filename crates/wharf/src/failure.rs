@@ -8,7 +8,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use eval::report::{ReportOptions, report};
 
-use crate::settings::{Settings, Verbosity};
+use crate::settings::Settings;
 
 /// The exit code when the thing asked for failed.
 pub(crate) const FAILED: i32 = 1;
@@ -66,7 +66,7 @@ impl Failure {
             });
             eprintln!("{error}");
         } else {
-            eprint!("{}", self.render(settings.color_stderr, settings.verbosity >= Verbosity::Verbose));
+            eprint!("{}", self.render(settings.color_stderr, settings.show_trace));
         }
         self.code
     }

@@ -21,6 +21,9 @@ pub(crate) struct GlobalArguments {
     /// Print results as JSON on standard output
     #[arg(long, global = true)]
     json: bool,
+    /// Show every step of a failed evaluation
+    #[arg(long, global = true)]
+    show_trace: bool,
     /// Colour what is printed
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: When,
@@ -58,6 +61,8 @@ pub(crate) enum Verbosity {
 pub(crate) struct Settings {
     pub(crate) verbosity: Verbosity,
     pub(crate) json: bool,
+    /// Whether a failed evaluation shows all its steps.
+    pub(crate) show_trace: bool,
     /// Whether standard output takes colours.
     pub(crate) color_stdout: bool,
     /// Whether standard error takes colours.
@@ -104,6 +109,7 @@ impl Settings {
         Ok(Self {
             verbosity,
             json: arguments.json,
+            show_trace: arguments.show_trace,
             color_stdout: colored(std::io::stdout().is_terminal()),
             color_stderr: colored(stderr_is_terminal),
             live: stderr_is_terminal && crate::environment::text("TERM").is_none_or(|term| term != "dumb"),
