@@ -1,6 +1,7 @@
 //! The command line from outside: what users type, and what they get.
 
 mod frame;
+mod images;
 mod package_set;
 mod userland;
 
