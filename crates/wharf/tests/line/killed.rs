@@ -17,6 +17,7 @@ fn definition(mark: &str) -> String {
 pkgs.dockerTools.buildLayeredImage {{
   name = "killed";
   contents = [
+    pkgs.userland
     (pkgs.runCommand "slow" {{ }} ''
       mkdir -p $out/share
       for i in 1 2 3 4 5 6 7 8 9 10; do seq $i 40000 >$out/share/$i; sleep 0.1{mark}; done
