@@ -50,6 +50,7 @@ pub(crate) static APPLETS: &[Applet] = &[
     row("du", uutils!("du", uu_du)),
     row("echo", uutils!("echo", uu_echo)),
     row("egrep", coreutils::grep),
+    row("echo", uutils!("echo", uu_echo)),
     row("env", uutils!("env", uu_env)),
     row("expand", uutils!("expand", uu_expand)),
     row("expr", uutils!("expr", uu_expr)),
