@@ -48,7 +48,6 @@ pub(crate) static APPLETS: &[Applet] = &[
     row("dirname", uutils!("dirname", uu_dirname)),
     row("dpkg-deb", ar::dpkg_deb),
     row("du", uutils!("du", uu_du)),
-    row("echo", uutils!("echo", uu_echo)),
     row("egrep", coreutils::grep),
     row("echo", uutils!("echo", uu_echo)),
     row("env", uutils!("env", uu_env)),
