@@ -6,7 +6,7 @@ use eval::{Attrs, AttrsBuilder, Interp, Kind, Origin, Symbol, Value};
 
 use crate::error::Error;
 use crate::options::Argument;
-use crate::packages;
+use crate::packages::{self, Packages};
 use crate::project::Project;
 use crate::target::{Source, Target};
 
@@ -95,12 +95,19 @@ impl Project {
         Ok(given.finish())
     }
 
-    /// An output of a flake: the name is looked for where flakes keep such things.
-    fn flake_output(&self, interp: &Interp, reference: &str, attributes: &[String]) -> Result<Value, Error> {
+    fn locked_flake(&self, interp: &Interp, reference: &str) -> Result<Value, Error> {
         let mut text = b"builtins.getFlake ".to_vec();
         syntax::print_string(reference.as_bytes(), &mut text);
         let origin = Origin::Text("«the flake of the command line»".to_owned());
-        let flake = interp.eval_source(origin, text, Path::new("/"), &[])?;
+        Ok(interp.eval_source(origin, text, Path::new("/"), &[])?)
+    }
+
+    /// An output of a flake: the name is looked for where flakes keep such things.
+    fn flake_output(&self, interp: &Interp, reference: &str, attributes: &[String]) -> Result<Value, Error> {
+        let flake = match self.options.packages {
+            Packages::BuiltIn => self.locked_flake(interp, reference)?,
+            Packages::File(_) | Packages::SearchPath(_) => self.flake_with_packages(interp, reference)?,
+        };
         let default = ["default".to_owned()];
         let names = if attributes.is_empty() { &default[..] } else { attributes };
         for prefix in FLAKE_PREFIXES {

@@ -14,6 +14,7 @@ mod error;
 mod evaluate;
 mod files;
 mod flake_inputs;
+mod flake_with_packages;
 mod host;
 mod inputs;
 mod options;

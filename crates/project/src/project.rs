@@ -184,9 +184,9 @@ impl Project {
 
     fn evaluator(&self, target: &Target) -> Evaluator {
         let options = &self.options;
-        // A flake is evaluated purely, everything else as the user's own files.
-        let pure =
-            options.access == Access::StoreOnly || (matches!(target.source, Source::Flake { .. }) && !options.impure);
+        // A flake is evaluated purely, everything else as the user's own files; so is a flake with the user's own packages.
+        let locked = matches!(target.source, Source::Flake { .. }) && options.packages == Packages::BuiltIn;
+        let pure = options.access == Access::StoreOnly || (locked && !options.impure);
         let settings = Settings {
             pure,
             system: options.system.clone(),

@@ -20,6 +20,7 @@ fn the_strategys_containers_run_everywhere() {
     for name in ["ollama", "forgejo", "nextcloud"] {
         workplace.build(name);
     }
+    workplace.flake_builds_all_of_them();
     for mut engine in engines {
         println!("with {}", engine.name());
         for name in ["ollama", "forgejo", "nextcloud"] {

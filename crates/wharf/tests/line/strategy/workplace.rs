@@ -63,6 +63,20 @@ impl Workplace {
         succeed(self.wharf().arg("build").args(self.definition(name)).arg("--out-link").arg(self.result(name)));
     }
 
+    /// Builds the flake's whole set, whose images are those of the files.
+    pub fn flake_builds_all_of_them(&self) {
+        let flake = self.dir.path().join("strategy");
+        succeed(Command::new("git").args(["init", "--quiet"]).current_dir(&flake));
+        succeed(Command::new("git").args(["add", "."]).current_dir(&flake));
+        let debs = self.debs.display().to_string();
+        let arguments = ["build", ".#containers", "--no-link", "--json", "--pkgs", "./debian", "--arg", "debs", &debs];
+        let printed = succeed(self.wharf().args(arguments));
+        let printed: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+        let names: Vec<_> =
+            printed["results"].as_array().into_iter().flatten().map(|row| &row["image"]["name"]).collect();
+        assert_eq!(names, ["forgejo", "nextcloud", "ollama"]);
+    }
+
     /// The archive of a built image.
     pub fn result(&self, name: &str) -> PathBuf {
         self.dir.path().join(format!("result-{name}"))
