@@ -54,7 +54,12 @@ pub(crate) fn publish(listening: Vec<Listening>, child: &Child) -> Result<Publis
     if listening.is_empty() {
         return Ok(Published { stop: None, threads: Vec::new() });
     }
-    let door = Arc::new(NetworkDoor::open(child)?);
+    let door = match NetworkDoor::open(child) {
+        Ok(door) => Arc::new(door),
+        // A program that has ended already has nobody to connect to; its exit code is what matters.
+        Err(error) if has_ended(&error) => return Ok(Published { stop: None, threads: Vec::new() }),
+        Err(error) => return Err(error.into()),
+    };
     let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
     let (stopped, stop) = pipe.map_err(RuntimeError::file("make a pipe for", "the published ports"))?;
     let stopped = Arc::new(stopped);
@@ -66,6 +71,10 @@ pub(crate) fn publish(listening: Vec<Listening>, child: &Child) -> Result<Publis
         })
         .collect();
     Ok(Published { stop: Some(stop), threads })
+}
+
+fn has_ended(error: &sandbox::Error) -> bool {
+    error.io().and_then(io::Error::raw_os_error) == Some(Errno::SRCH.raw_os_error())
 }
 
 impl Drop for Published {
