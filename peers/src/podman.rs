@@ -1,6 +1,8 @@
 //! Podman with its own storage, so that no test touches the user's.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -32,6 +34,9 @@ impl Podman {
             .arg(self.dir.path().join("root"))
             .arg("--runroot")
             .arg(self.dir.path().join("run"))
+            // Each has a place of its own for its state: a reset of one must not take the others'.
+            .arg("--tmpdir")
+            .arg(self.dir.path().join("tmp"))
             .args(["--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--events-backend=none", "--runtime", "runc"])
             .args(args);
         podman
@@ -43,6 +48,31 @@ impl Podman {
     /// When it fails, with everything that it printed.
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> String {
         succeed(&mut self.command(args))
+    }
+
+    /// The environment in which a plain `podman` uses this storage.
+    ///
+    /// # Panics
+    /// When its configuration cannot be written.
+    pub fn environment(&self) -> [(&'static str, PathBuf); 2] {
+        let (root, run) = (self.dir.path().join("root"), self.dir.path().join("run"));
+        let storage = format!(
+            "[storage]\ndriver = \"vfs\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n",
+            root.display(),
+            run.display()
+        );
+        let engine = format!(
+            "[engine]\ntmp_dir = \"{}\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"none\"\nruntime = \"runc\"\n\
+             [containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n",
+            self.dir.path().join("tmp").display()
+        );
+        [("CONTAINERS_STORAGE_CONF", "storage.conf", storage), ("CONTAINERS_CONF", "containers.conf", engine)].map(
+            |(variable, name, text)| {
+                let file = self.dir.path().join(name);
+                fs::write(&file, text).expect("podman's configuration");
+                (variable, file)
+            },
+        )
     }
 
     /// Runs a container of `image` to its end, on the host's network, and gives its standard output.

@@ -21,7 +21,7 @@ pub struct Registry {
     pub port: u16,
     // Dropped before the directory that it writes to.
     _daemon: Daemon,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Registry {
@@ -49,11 +49,25 @@ impl Registry {
         let mut daemon =
             Daemon::start(command("docker-registry").arg("serve").arg(&file), &dir.path().join("registry.log"));
         daemon.wait_for_port(port);
-        Some(Self { port, _daemon: daemon, _dir: dir })
+        Some(Self { port, _daemon: daemon, dir })
     }
 
     /// `127.0.0.1:PORT`, as it stands in an image reference.
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Changes what the registry has stored as `digest` (`sha256:…`), as a broken disk would.
+    ///
+    /// # Panics
+    /// When it has no such content.
+    pub fn damage(&self, digest: &str) {
+        let hex = digest.strip_prefix("sha256:").expect("a SHA-256 digest");
+        let blobs = self.dir.path().join("data/docker/registry/v2/blobs/sha256");
+        let file = blobs.join(&hex[..2]).join(hex).join("data");
+        let mut content = fs::read(&file).expect("the stored content");
+        // A manifest stays readable with one more line break at its end.
+        content.push(b'\n');
+        fs::write(&file, content).expect("the changed content");
     }
 }

@@ -172,6 +172,7 @@ impl std::fmt::Display for Failure {
         }
         match self.last_lines.len() {
             0 => f.write_str("\nIt wrote nothing.")?,
+            1 => f.write_str("\nThe last line of its log:\n")?,
             count => write!(f, "\nThe last {count} lines of its log:\n")?,
         }
         for line in &self.last_lines {

@@ -141,6 +141,7 @@ fn sandbox(job: &Job<'_>, environment: Environment, output: OwnedFd) -> Result<S
         identity: Identity { user: USER, group: GROUP, groups: Vec::new() },
         ids: IdMap::Single,
         network: if job.fixed { Network::Host } else { Network::Private },
+        tunnel: None,
         host_name: "localhost".to_owned(),
         cgroups: Vec::new(),
         limits: Vec::new(),

@@ -98,6 +98,12 @@ impl Image {
         Ok(self.manifest_of(layers))
     }
 
+    /// The manifest for layers with this compression, if the digests of all of them are known: nothing is compressed.
+    pub fn known_manifest(&self, compression: Compression, cache: &LayerCache) -> Option<Vec<u8>> {
+        let layers = self.layers.iter().map(|layer| layer.known_blob(compression, cache)).collect::<Option<_>>()?;
+        Some(self.manifest_of(layers))
+    }
+
     /// The manifest's bytes for layers whose blobs are these.
     pub fn manifest_of(&self, layers: Vec<Descriptor>) -> Vec<u8> {
         self.manifest_bytes.clone().unwrap_or_else(|| self.own_manifest(layers))

@@ -7,7 +7,7 @@ use image::Image;
 use nix_formats::store_path::StorePath;
 use sandbox::{
     Capabilities, Entry, IdMap, Identity, Mount, Overlay, Root, Sandbox, Seccomp, StandardStreams, Terminal,
-    guarded_processes, standard_devices,
+    TunnelEntrance, guarded_processes, standard_devices,
 };
 
 use crate::attend::own_stream;
@@ -15,6 +15,7 @@ use crate::command;
 use crate::error::RuntimeError;
 use crate::layers::Unpacked;
 use crate::options::{Network, RunOptions, Volume, VolumeSource};
+use crate::outside;
 use crate::scratch::Scratch;
 use crate::user::{self, User};
 
@@ -62,7 +63,7 @@ impl Container<'_> {
     }
 
     /// The description of the sandbox with this root.
-    pub fn sandbox(&self, root: Root) -> Result<Sandbox, RuntimeError> {
+    pub fn sandbox(&self, root: Root, tunnel: Option<TunnelEntrance>) -> Result<Sandbox, RuntimeError> {
         let (config, options) = (&self.image.config.config, self.options);
         let user = self.user()?;
         let arguments = command::arguments(config, options)?;
@@ -87,6 +88,7 @@ impl Container<'_> {
                 Network::Host => sandbox::Network::Host,
                 Network::None => sandbox::Network::None,
             },
+            tunnel,
             host_name: self.name.to_owned(),
             cgroups: self.cgroups.to_vec(),
             limits: Vec::new(),
@@ -185,7 +187,8 @@ impl Container<'_> {
         let own = format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.0.1 {}\n", self.name);
         let (hosts, resolver) = match self.options.network {
             Network::Host => (host("/etc/hosts") + &format!("127.0.0.1 {}\n", self.name), host("/etc/resolv.conf")),
-            Network::Private | Network::None => (own, String::new()),
+            Network::Private => (own, outside::resolver_file(&host("/etc/resolv.conf"))),
+            Network::None => (own, String::new()),
         };
         vec![
             file("/etc/hostname", format!("{}\n", self.name)),

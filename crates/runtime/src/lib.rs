@@ -10,16 +10,18 @@
 //! The layers are unpacked once each into a cache (`layers`, `unpack`); store objects of an image that was built here
 //! are not unpacked but mounted from the store. The root is an overlay of these with a writable layer that is gone at
 //! the end (`container`, `scratch`). Ports are carried into the container's own network by threads of this process
-//! (`ports`); signals and the bytes of its terminal are passed on (`attend`).
+//! (`ports`) and out of it (`outside`); signals and the bytes of its terminal are passed on (`attend`).
 
 mod attend;
 mod cgroup;
 mod command;
 mod container;
+mod datagrams;
 mod entry;
 mod error;
 mod layers;
 mod options;
+mod outside;
 mod place;
 mod ports;
 mod rootfs;
@@ -29,5 +31,5 @@ mod unpack;
 mod user;
 
 pub use error::RuntimeError;
-pub use options::{Network, OptionError, Port, RunOptions, Tmpfs, Volume, VolumeSource, parse_size};
+pub use options::{Network, OptionError, Port, Protocol, RunOptions, Tmpfs, Volume, VolumeSource, parse_size};
 pub use run::run;

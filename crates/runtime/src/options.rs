@@ -1,5 +1,6 @@
 //! How to run a container, as plain data and as the texts that users type.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -46,7 +47,8 @@ pub struct RunOptions {
 /// The network of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Network {
-    /// Its own, reached only through the published ports; nothing outside can be reached from inside.
+    /// Its own, reached only through the published ports; other hosts are reached from inside, but not what listens on the
+    /// host's loopback addresses.
     #[default]
     Private,
     /// The host's.
@@ -84,7 +86,17 @@ pub struct Tmpfs {
     pub size: Option<u64>,
 }
 
-/// A port of the host that leads to one of the container. TCP only.
+/// What a port carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Protocol {
+    /// Connections.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+/// A port of the host that leads to one of the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Port {
     /// The host's address to listen on.
@@ -93,6 +105,8 @@ pub struct Port {
     pub host: u16,
     /// The container's port.
     pub container: u16,
+    /// What it carries.
+    pub protocol: Protocol,
 }
 
 /// Why a text is no option.
@@ -141,17 +155,41 @@ impl FromStr for Network {
     }
 }
 
+impl FromStr for Protocol {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Protocol, ()> {
+        match text {
+            "tcp" => Ok(Protocol::Tcp),
+            "udp" => Ok(Protocol::Udp),
+            _ => Err(()),
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        })
+    }
+}
+
 impl FromStr for Port {
     type Err = OptionError;
 
-    /// `CONTAINER`, `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, each with `/tcp` at the end if wanted. An IPv6 address
-    /// is in brackets.
+    /// `CONTAINER`, `HOST:CONTAINER`, `ADDRESS:HOST:CONTAINER`, each with `/tcp` or `/udp` at the end if wanted. An IPv6
+    /// address is in brackets.
     fn from_str(text: &str) -> Result<Port, OptionError> {
         let wrong = || OptionError {
             text: text.to_owned(),
-            expected: "a port to publish: [[ADDRESS:]HOST:]CONTAINER, with TCP ports from 1 to 65535",
+            expected: "a port to publish: [[ADDRESS:]HOST:]CONTAINER[/tcp|/udp], with ports from 1 to 65535",
         };
-        let plain = text.strip_suffix("/tcp").unwrap_or(text);
+        let (plain, protocol) = match text.rsplit_once('/') {
+            None => (text, Protocol::Tcp),
+            Some((plain, protocol)) => (plain, protocol.parse().map_err(|()| wrong())?),
+        };
         let (rest, container) = plain.rsplit_once(':').unwrap_or(("", plain));
         let (address, host) = match rest.rsplit_once(':') {
             Some((address, host)) if !rest.ends_with(']') => (address, host),
@@ -163,7 +201,7 @@ impl FromStr for Port {
         };
         let host = if host.is_empty() { 0 } else { host.parse().map_err(|_| wrong())? };
         match container.parse() {
-            Ok(container) if container > 0 => Ok(Port { address, host, container }),
+            Ok(container) if container > 0 => Ok(Port { address, host, container, protocol }),
             _ => Err(wrong()),
         }
     }
@@ -247,7 +285,8 @@ mod tests {
         assert_eq!(port("8080:80/tcp"), Ok(("0.0.0.0".into(), 8080, 80)));
         assert_eq!(port("127.0.0.1:8080:80"), Ok(("127.0.0.1".into(), 8080, 80)));
         assert_eq!(port("[::1]:8080:80"), Ok(("::1".into(), 8080, 80)));
-        for wrong in ["", "x", "0", "80/udp", "70000", "1:2:3", "a:80"] {
+        assert_eq!("53:5353/udp".parse::<Port>().map(|port| port.protocol), Ok(Protocol::Udp));
+        for wrong in ["", "x", "0", "80/sctp", "80/", "70000", "1:2:3", "a:80"] {
             assert!(port(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,21 +1,27 @@
-//! Published ports: connections to the host are carried to the container's own network.
+//! Published ports: connections and datagrams to the host are carried to the container's own network.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use sandbox::{Child, Family, NetworkDoor};
+use sandbox::{Child, Family, NetworkDoor, Transport};
 
+use crate::datagrams;
 use crate::error::RuntimeError;
-use crate::options::Port;
+use crate::options::{Port, Protocol};
 
 /// A port that is listened on, though nobody answers yet.
 pub(crate) struct Listening {
-    listener: TcpListener,
+    socket: Socket,
     container: u16,
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
 }
 
 /// Ports that lead into a container, as long as this lives.
@@ -30,9 +36,17 @@ pub(crate) fn listen(ports: &[Port]) -> Result<Vec<Listening>, RuntimeError> {
     let listen = |port: &Port| {
         let address = SocketAddr::new(port.address, port.host);
         let failed = |source| RuntimeError::Port { address, source };
-        let listener = TcpListener::bind(address).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        Ok(Listening { listener, container: port.container })
+        let socket = match port.protocol {
+            Protocol::Tcp => TcpListener::bind(address).and_then(|tcp| {
+                tcp.set_nonblocking(true)?;
+                Ok(Socket::Tcp(tcp))
+            }),
+            Protocol::Udp => UdpSocket::bind(address).and_then(|udp| {
+                udp.set_nonblocking(true)?;
+                Ok(Socket::Udp(udp))
+            }),
+        };
+        Ok(Listening { socket: socket.map_err(failed)?, container: port.container })
     };
     ports.iter().map(listen).collect()
 }
@@ -40,7 +54,10 @@ pub(crate) fn listen(ports: &[Port]) -> Result<Vec<Listening>, RuntimeError> {
 impl Listening {
     /// The host's address, with the port that was free if none was asked for.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.listener.local_addr().ok()
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Udp(socket) => socket.local_addr().ok(),
+        }
     }
 
     /// The container's port.
@@ -67,7 +84,10 @@ pub(crate) fn publish(listening: Vec<Listening>, child: &Child) -> Result<Publis
         .into_iter()
         .map(|port| {
             let (door, stopped) = (door.clone(), stopped.clone());
-            std::thread::spawn(move || accept(&port, &door, &stopped))
+            std::thread::spawn(move || match &port.socket {
+                Socket::Tcp(listener) => accept(listener, port.container, &door, &stopped),
+                Socket::Udp(socket) => datagrams::carry(socket, port.container, &door, &stopped),
+            })
         })
         .collect();
     Ok(Published { stop: Some(stop), threads })
@@ -87,9 +107,9 @@ impl Drop for Published {
     }
 }
 
-fn accept(port: &Listening, door: &Arc<NetworkDoor>, stopped: &OwnedFd) {
+fn accept(listener: &TcpListener, container: u16, door: &Arc<NetworkDoor>, stopped: &OwnedFd) {
     loop {
-        let mut polled = [PollFd::new(&port.listener, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
+        let mut polled = [PollFd::new(listener, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
         match poll(&mut polled, None) {
             Err(Errno::INTR) => continue,
             Err(_) => return,
@@ -97,8 +117,8 @@ fn accept(port: &Listening, door: &Arc<NetworkDoor>, stopped: &OwnedFd) {
             Ok(_) => {}
         }
         // A client that went away before it was accepted is no reason to stop.
-        let Ok((client, _)) = port.listener.accept() else { continue };
-        let (door, container) = (door.clone(), port.container);
+        let Ok((client, _)) = listener.accept() else { continue };
+        let door = door.clone();
         let carry = move || {
             // The container does not answer: the client sees the connection close, as it would without us.
             if let Ok(server) = connect(&door, container) {
@@ -113,7 +133,7 @@ fn accept(port: &Listening, door: &Arc<NetworkDoor>, stopped: &OwnedFd) {
 /// Connects inside the container's network, to either family of its loopback address.
 fn connect(door: &NetworkDoor, port: u16) -> io::Result<TcpStream> {
     let try_one = |family, address: SocketAddr| -> io::Result<TcpStream> {
-        let socket = door.socket(family).map_err(io::Error::other)?;
+        let socket = door.socket(family, Transport::Tcp).map_err(io::Error::other)?;
         rustix::net::connect(&socket, &address)?;
         Ok(TcpStream::from(socket))
     };

@@ -1,9 +1,10 @@
 //! The life of a container, from its image to its exit code.
 
+use std::io;
 use std::sync::Arc;
 
 use image::Image;
-use sandbox::{Child, Signal, Terminal};
+use sandbox::{Child, Root, Signal, Terminal, Tunnel};
 use store::progress::Progress;
 
 use crate::attend::{Console, Signals, attend};
@@ -11,7 +12,8 @@ use crate::cgroup::Cgroups;
 use crate::container::Container;
 use crate::error::RuntimeError;
 use crate::layers::{can_be_stacked, unpack_flat, unpack_image};
-use crate::options::RunOptions;
+use crate::options::{Network, RunOptions};
+use crate::outside::Outside;
 use crate::ports;
 use crate::scratch::Scratch;
 
@@ -26,7 +28,7 @@ use crate::scratch::Scratch;
 pub fn run(image: &Image, options: &RunOptions, progress: &Arc<dyn Progress>) -> Result<i32, RuntimeError> {
     let listening = ports::listen(&options.ports)?;
     check(options, progress.as_ref());
-    for port in listening.iter().filter(|_| options.network == crate::Network::Private) {
+    for port in listening.iter().filter(|_| options.network == Network::Private) {
         if let Some(address) = port.address().filter(|_| options.ports.iter().any(|port| port.host == 0)) {
             progress.warn(&format!("port {} of the container is published at {address}", port.container()));
         }
@@ -52,27 +54,45 @@ pub fn run(image: &Image, options: &RunOptions, progress: &Arc<dyn Progress>) ->
         cgroups: cgroups.directories(),
     };
     let signals = Signals::catch()?;
-    let mut child = start(&container, progress.as_ref())?;
+    let (mut child, outside) = start(&container, progress.as_ref())?;
     let console = terminal.map(|terminal| Console { master: terminal.master, input: options.interactive });
     let stop = stop_signal(image.config.config.stop_signal.as_deref(), progress.as_ref());
     let published = match options.network {
-        crate::Network::Private => Some(ports::publish(listening, &child)?),
-        crate::Network::Host | crate::Network::None => None,
+        Network::Private => Some(ports::publish(listening, &child)?),
+        Network::Host | Network::None => None,
     };
     let code = attend(&mut child, &signals, console.as_ref(), stop);
-    drop(published);
+    drop((published, outside));
     code
 }
 
-fn start(container: &Container<'_>, progress: &dyn Progress) -> Result<Child, RuntimeError> {
-    let started = container.sandbox(container.root()?)?.spawn();
-    if !matches!(started, Err(sandbox::Error::Overlay { .. })) {
-        return started.map_err(program_error);
+/// Starts the container, with its way out if it has one.
+fn start(container: &Container<'_>, progress: &dyn Progress) -> Result<(Child, Option<Outside>), RuntimeError> {
+    let started = start_with(container, container.root()?, progress);
+    if !matches!(started, Err(RuntimeError::Sandbox(sandbox::Error::Overlay { .. }))) {
+        return started;
     }
     // An old kernel, or a file system that it cannot stack. A copy is slower, but the same.
     let unpacked = unpack_flat(container.image, container.scratch.directory("root")?, progress)?;
     let container = Container { unpacked: &unpacked, ..*container };
-    container.sandbox(container.root()?)?.spawn().map_err(program_error)
+    start_with(&container, container.root()?, progress)
+}
+
+fn start_with(
+    container: &Container<'_>,
+    root: Root,
+    progress: &dyn Progress,
+) -> Result<(Child, Option<Outside>), RuntimeError> {
+    if container.options.network != Network::Private {
+        return Ok((container.sandbox(root, None)?.spawn().map_err(program_error)?, None));
+    }
+    let (tunnel, entrance) = Tunnel::new()?;
+    let child = container.sandbox(root, Some(entrance))?.spawn().map_err(program_error)?;
+    let outside = tunnel.device().map_err(io::Error::other).and_then(Outside::open);
+    if let Err(error) = &outside {
+        progress.warn(&format!("the container cannot reach other hosts: {error}; --network=host would let it"));
+    }
+    Ok((child, outside.ok()))
 }
 
 fn program_error(error: sandbox::Error) -> RuntimeError {
@@ -87,7 +107,7 @@ fn program_error(error: sandbox::Error) -> RuntimeError {
 
 /// Says which options have no effect together.
 fn check(options: &RunOptions, progress: &dyn Progress) {
-    if !options.ports.is_empty() && options.network != crate::Network::Private {
+    if !options.ports.is_empty() && options.network != Network::Private {
         progress.warn("published ports have no effect without a network of the container's own");
     }
     if options.volumes.iter().any(|volume| options.tmpfs.iter().any(|tmpfs| tmpfs.target == volume.target)) {

@@ -4,7 +4,7 @@
 //! of the others may have held the allocator's lock when the copy was made. The functions of `rustix` are bare system
 //! calls when they are given C strings.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -13,6 +13,7 @@ use rustix::mount::MountPropagationFlags;
 use crate::confine::confine;
 use crate::furnish::{furnish, mount, opened, overlay, pivot};
 use crate::plan::{Execute, Plan, Step};
+use crate::tunnel;
 
 /// The step number that stands for the execution of the program in a report.
 pub(crate) const EXECUTION: u32 = u32::MAX;
@@ -67,6 +68,10 @@ fn take(step: &Step, root: &mut Option<OwnedFd>) -> Result<(), Errno> {
     match step {
         Step::NewSession => rustix::process::setsid().map(drop),
         Step::LoopbackUp => loopback_up(),
+        Step::Tunnel(socket) => {
+            tunnel::dig(socket.as_fd());
+            Ok(())
+        }
         Step::HostName(name) => {
             rustix::system::sethostname(name)?;
             rustix::system::setdomainname(b"(none)")

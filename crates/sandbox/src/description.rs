@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit};
 
+use crate::tunnel::TunnelEntrance;
+
 /// A process to be started in namespaces of its own.
 ///
 /// User, mount, process, IPC and UTS namespaces are always new; the network is by [`Network`].
@@ -35,6 +37,8 @@ pub struct Sandbox {
     pub ids: IdMap,
     /// Which network it has.
     pub network: Network,
+    /// For a private network: where to hand over a device through which everything that is not local goes.
+    pub tunnel: Option<TunnelEntrance>,
     /// The host name it sees.
     pub host_name: String,
     /// Directories of the host's control groups that the process is put into before it starts.

@@ -5,22 +5,19 @@
 //! from process to process. So a tiny process stands in the sandbox's network and makes a socket whenever asked;
 //! the parent connects it and moves the bytes.
 
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::io::{Errno, IoSlice, IoSliceMut};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType,
-};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
-use crate::child::exit;
+use crate::child::{exit, last_errno};
 use crate::error::Error;
+use crate::passing;
 use crate::spawn::{Child, clone, high, without_signals};
 
-/// Makes TCP sockets inside the network of a [`Child`]. Dropping it ends the process that does so.
+/// Makes sockets inside the network of a [`Child`]. Dropping it ends the process that does so.
 #[derive(Debug)]
 pub struct NetworkDoor {
     requests: Mutex<OwnedFd>,
@@ -35,6 +32,20 @@ pub enum Family {
     /// IPv6.
     V6,
 }
+
+/// What a socket carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Streams.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+/// In a request: an IPv6 socket.
+const REQUEST_V6: u8 = 1;
+/// In a request: a socket for datagrams.
+const REQUEST_UDP: u8 = 2;
 
 impl NetworkDoor {
     /// Opens a door into the network of `child`. It closes when the calling thread ends.
@@ -59,7 +70,7 @@ impl NetworkDoor {
                 let door = NetworkDoor { requests: Mutex::new(ours), handle };
                 drop(theirs);
                 // The first answer tells whether the namespaces could be entered.
-                door.socket(Family::V4)?;
+                door.socket(Family::V4, Transport::Tcp)?;
                 Ok(door)
             }
             Ok(None) => exit(127),
@@ -67,15 +78,19 @@ impl NetworkDoor {
         }
     }
 
-    /// A new TCP socket, neither bound nor connected, in the child's network.
+    /// A new socket, neither bound nor connected, in the child's network.
     ///
     /// # Errors
     /// [`Error::System`] if the network or the family of addresses is not there.
-    pub fn socket(&self, family: Family) -> Result<OwnedFd, Error> {
+    pub fn socket(&self, family: Family, transport: Transport) -> Result<OwnedFd, Error> {
         let failed = Error::system("make a socket in the sandbox's network");
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let request = [u8::from(family == Family::V6)];
-        match rustix::net::send(&*requests, &request, SendFlags::NOSIGNAL).and_then(|_| receive(requests.as_fd())) {
+        let v6 = if family == Family::V6 { REQUEST_V6 } else { 0 };
+        let udp = if transport == Transport::Udp { REQUEST_UDP } else { 0 };
+        let request = [v6 | udp];
+        match rustix::net::send(&*requests, &request, SendFlags::NOSIGNAL)
+            .and_then(|_| passing::receive(requests.as_fd(), RecvFlags::empty()))
+        {
             Ok(socket) => Ok(socket),
             Err(errno) => Err(failed(errno)),
         }
@@ -90,41 +105,13 @@ impl Drop for NetworkDoor {
     }
 }
 
-fn receive(requests: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut errno = [0; 4];
-    let message = loop {
-        match rustix::net::recvmsg(
-            requests,
-            &mut [IoSliceMut::new(&mut errno)],
-            &mut ancillary,
-            RecvFlags::CMSG_CLOEXEC,
-        ) {
-            Err(Errno::INTR) => {}
-            other => break other?,
-        }
-    };
-    for received in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut sockets) = received
-            && let Some(socket) = sockets.next()
-        {
-            return Ok(socket);
-        }
-    }
-    match (message.bytes, i32::from_ne_bytes(errno)) {
-        (4, errno) if errno != 0 => Err(Errno::from_raw_os_error(errno)),
-        _ => Err(Errno::CONNRESET),
-    }
-}
-
 /// The life of the process at the door. Like everything between a clone and an execution, it only makes system calls.
 fn stand(requests: BorrowedFd<'_>, target: BorrowedFd<'_>, users: bool) -> ! {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let flags = libc::CLONE_NEWNET | if users { libc::CLONE_NEWUSER } else { 0 };
     // SAFETY: changes the namespaces of this process, which has one thread and touches no memory for it.
     if unsafe { libc::setns(target.as_raw_fd(), flags) } != 0 {
-        refuse(requests, std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EPERM));
+        passing::send(requests, Err(last_errno()));
         exit(1)
     }
     // Entering a user namespace clears it.
@@ -140,27 +127,16 @@ fn stand(requests: BorrowedFd<'_>, target: BorrowedFd<'_>, users: bool) -> ! {
     loop {
         let mut request = [0];
         match rustix::net::recv(requests, &mut request, RecvFlags::empty()) {
-            Ok((1, _)) => answer(requests, request == [1]),
+            Ok((1, _)) => answer(requests, request[0]),
             Err(Errno::INTR) => {}
             _ => exit(0),
         }
     }
 }
 
-fn answer(requests: BorrowedFd<'_>, v6: bool) {
-    let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
-    let socket = match rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None) {
-        Ok(socket) => socket,
-        Err(errno) => return refuse(requests, errno.raw_os_error()),
-    };
-    let sockets = [socket.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&sockets));
-    // If the parent is gone, the next receive says so.
-    let _ = rustix::net::sendmsg(requests, &[IoSlice::new(&[0; 4])], &mut ancillary, SendFlags::NOSIGNAL);
-}
-
-fn refuse(requests: BorrowedFd<'_>, errno: i32) {
-    let _ = rustix::net::send(requests, &errno.to_ne_bytes(), SendFlags::NOSIGNAL);
+fn answer(requests: BorrowedFd<'_>, request: u8) {
+    let family = if request & REQUEST_V6 != 0 { AddressFamily::INET6 } else { AddressFamily::INET };
+    let kind = if request & REQUEST_UDP != 0 { SocketType::DGRAM } else { SocketType::STREAM };
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None);
+    passing::send(requests, socket.as_ref().map(AsFd::as_fd).map_err(|errno| *errno));
 }

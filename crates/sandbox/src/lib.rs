@@ -25,18 +25,21 @@ mod door;
 mod error;
 mod follow;
 mod furnish;
+mod passing;
 mod plan;
 mod seccomp;
 mod spawn;
 mod terminal;
+mod tunnel;
 
 pub use description::{
     Capabilities, Entry, IdMap, IdRange, Identity, Mount, Network, Overlay, Root, Sandbox, Seccomp, StandardStreams,
     guarded_processes, standard_devices,
 };
-pub use door::{Family, NetworkDoor};
+pub use door::{Family, NetworkDoor, Transport};
 pub use error::Error;
 pub use follow::{Ending, Watch};
 pub use rustix::process::{Resource, Rlimit, Signal};
 pub use spawn::{Child, Exit, probe};
 pub use terminal::Terminal;
+pub use tunnel::{TUNNEL_ADDRESS, TUNNEL_MTU, Tunnel, TunnelEntrance};

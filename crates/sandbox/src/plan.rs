@@ -1,6 +1,7 @@
 //! Turns a [`Sandbox`] into the list of steps that the child takes, with every string made beforehand.
 
 use std::ffi::{CString, OsStr};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 use std::ptr;
@@ -10,6 +11,7 @@ use rustix::process::{Gid, Resource, Rlimit, Uid};
 use crate::description::{Capabilities, Entry, IdMap, Identity, Mount, Network, Overlay, Root, Sandbox, Seccomp};
 use crate::error::Error;
 use crate::seccomp;
+use crate::spawn::high;
 
 /// What the child does, in order, and what it becomes.
 pub(crate) struct Plan {
@@ -38,6 +40,7 @@ pub(crate) struct InRoot {
 pub(crate) enum Step {
     NewSession,
     LoopbackUp,
+    Tunnel(OwnedFd),
     HostName(Vec<u8>),
     NoUserNamespaces,
     PrivateMounts,
@@ -79,6 +82,9 @@ impl Plan {
         let mut steps = vec![Step::NewSession];
         if sandbox.network == Network::Private {
             steps.push(Step::LoopbackUp);
+            if let Some(entrance) = &sandbox.tunnel {
+                steps.push(Step::Tunnel(high(&entrance.0)?));
+            }
         }
         steps.push(Step::HostName(sandbox.host_name.clone().into_bytes()));
         if !sandbox.user_namespaces && sandbox.ids != IdMap::Host {
@@ -308,6 +314,7 @@ impl Step {
         match self {
             Step::NewSession => "start a session".into(),
             Step::LoopbackUp => "bring the loopback interface up".into(),
+            Step::Tunnel(_) => "make the way out of the network".into(),
             Step::HostName(_) => "set the host name".into(),
             Step::NoUserNamespaces => "forbid user namespaces".into(),
             Step::PrivateMounts => "make the mounts private".into(),

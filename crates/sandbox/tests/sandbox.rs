@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sandbox::{
     Capabilities, Child, Ending, Entry, Error, Exit, Family, IdMap, Identity, Mount, Network, NetworkDoor, Overlay,
-    Root, Sandbox, Seccomp, StandardStreams, Watch, standard_devices,
+    Root, Sandbox, Seccomp, StandardStreams, Transport, Watch, standard_devices,
 };
 
 /// The static shell, or nothing where it is not installed and need not be.
@@ -47,6 +47,7 @@ fn case(busybox: &Path, script: &str) -> Case {
         identity: Identity { user: 1000, group: 100, groups: vec![] },
         ids: IdMap::Single,
         network: Network::Private,
+        tunnel: None,
         host_name: "localhost".into(),
         cgroups: vec![],
         limits: vec![],
@@ -249,7 +250,7 @@ fn a_door_reaches_the_private_network() {
     let door = NetworkDoor::open(&child).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     let socket = loop {
-        let socket = door.socket(Family::V4).unwrap();
+        let socket = door.socket(Family::V4, Transport::Tcp).unwrap();
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 8080));
         match rustix::net::connect(&socket, &address) {
             Ok(()) => break socket,

@@ -16,6 +16,7 @@ mod compress;
 mod coreutils;
 mod diff;
 mod install;
+mod kill;
 mod lndir;
 mod ownership;
 mod shell;

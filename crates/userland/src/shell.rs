@@ -16,6 +16,8 @@ use brush_core::openfiles::OpenFile;
 use brush_core::parser::ParseError;
 use brush_core::{ProfileLoadBehavior, RcLoadBehavior, ShellFd, SourceInfo};
 
+use crate::kill::Kill;
+
 /// The shell with messages that begin as those of other shells do.
 type Shell = brush_core::Shell<ShellExtensionsImpl<Named>>;
 
@@ -209,6 +211,7 @@ async fn run(invocation: Invocation) -> Result<u8, brush_core::Error> {
         .enable_shopt_options(invocation.shopt_on)
         .disable_shopt_options(invocation.shopt_off)
         .default_builtins(BuiltinSet::BashMode)
+        .builtin("kill", brush_core::builtins::simple_builtin::<Kill, _>())
         .login(invocation.login)
         .interactive(interactive)
         .command_string_mode(invocation.command.is_some())

@@ -15,6 +15,8 @@ pub(crate) struct ImageSummary {
     pub(crate) image: Image,
     /// The manifest for layers that are not compressed: nothing has to be compressed to know it.
     manifest: Vec<u8>,
+    /// The digest under which a push stores it, if its layers were compressed before.
+    pushed: Option<Digest>,
     layers: Vec<Row>,
     /// The bytes of all layers before compression, as far as that is known.
     pub(crate) size: u64,
@@ -41,7 +43,8 @@ impl ImageSummary {
             })
             .collect();
         let size = layers.iter().map(|row| row.size).sum();
-        Ok(Self { image, manifest, layers, size })
+        let pushed = image.known_manifest(Compression::Gzip, cache).map(|manifest| Digest::of(&manifest));
+        Ok(Self { image, manifest, pushed, layers, size })
     }
 
     /// The name and tag, or the image's ID.
@@ -67,6 +70,7 @@ impl ImageSummary {
             "tag": self.image.tag,
             "id": self.image.id().to_string(),
             "digest": Digest::of(&self.manifest).to_string(),
+            "pushedDigest": self.pushed.map(|digest| digest.to_string()),
             "size": self.size,
             "layers": layers,
             "config": self.image.config,
@@ -77,7 +81,12 @@ impl ImageSummary {
     pub(crate) fn describe(&self, link: Option<&PathBuf>) -> String {
         let mut text = format!("{}\n", self.name());
         let layers = if self.layers.len() == 1 { "layer" } else { "layers" };
-        let _ = writeln!(text, "  digest  {}", Digest::of(&self.manifest));
+        let digest = Digest::of(&self.manifest);
+        let _ = writeln!(text, "  digest  {digest}");
+        // A registry gets compressed layers, and so another manifest.
+        if let Some(pushed) = self.pushed.filter(|pushed| *pushed != digest) {
+            let _ = writeln!(text, "  pushed  {pushed}");
+        }
         let _ = writeln!(text, "  size    {} in {} {layers}", HumanBytes(self.size), self.layers.len());
         for row in &self.layers {
             let content = match &row.store_paths[..] {

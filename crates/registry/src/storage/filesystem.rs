@@ -50,6 +50,8 @@ impl Filesystem {
     /// # Errors
     /// If it cannot be written, or another process serves it (`WouldBlock`).
     pub fn open(root: &Path) -> io::Result<Filesystem> {
+        // A relative path's first part has no parent that could be synced.
+        let root = &std::path::absolute(root)?;
         for directory in ["blobs", "uploads", "records"] {
             make_directory(&root.join(directory))?;
         }

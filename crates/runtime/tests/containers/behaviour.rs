@@ -131,6 +131,45 @@ fn published_ports_lead_inside() {
     assert!(place.is_clean());
 }
 
+#[test]
+fn published_datagrams_lead_inside_and_back() {
+    let Some(base) = base() else { return };
+    // The base has no server of datagrams; this very program is static and runs anywhere.
+    let server = ["/server", "--exact", "behaviour::datagram_server", "--ignored", "--nocapture"];
+    let place = Place::new(&[base], json!({ "Cmd": server }));
+    let own = std::env::current_exe().unwrap();
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let volumes = [format!("{}:/server:ro", own.display())];
+    let settings = json!({ "ports": [format!("127.0.0.1:{free}:5353/udp")], "volumes": volumes });
+    let mut process = place.process(&settings).spawn().unwrap();
+    let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(std::time::Duration::from_millis(100))).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let mut buffer = [0; 100];
+    let length = loop {
+        let _ = client.send_to(b"echo", ("127.0.0.1", free));
+        if let Ok(length) = client.recv(&mut buffer) {
+            break length;
+        }
+        assert!(std::time::Instant::now() < deadline, "the server does not answer");
+    };
+    assert!(buffer[..length].starts_with(b"echo"));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&process), rustix::process::Signal::TERM).unwrap();
+    assert!(process.wait().unwrap().code().is_some());
+    assert!(place.is_clean());
+}
+
+#[test]
+#[ignore = "not a test: a server inside a container that answers datagrams with themselves"]
+fn datagram_server() {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:5353").unwrap();
+    let mut buffer = [0; 100];
+    loop {
+        let (length, client) = socket.recv_from(&mut buffer).unwrap();
+        socket.send_to(&buffer[..length], client).unwrap();
+    }
+}
+
 fn fetch(port: u16) -> Option<String> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;

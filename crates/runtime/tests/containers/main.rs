@@ -4,3 +4,4 @@ mod behaviour;
 mod endings;
 mod image_files;
 mod layers;
+mod outside;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use image::Image;
-use runtime::{Network, Port, RunOptions, Tmpfs, Volume, parse_size};
+use runtime::{Network, Port, Protocol, RunOptions, Tmpfs, Volume, parse_size};
 
 use crate::artifacts::Artifacts;
 use crate::containers::Engine;
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// The command, in place of the image's
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
-    /// Publish a port: [[ADDRESS:]HOST:]CONTAINER
+    /// Publish a port: [[ADDRESS:]HOST:]CONTAINER[/udp]
     #[arg(short, long, value_name = "PORT")]
     publish: Vec<Port>,
     /// Mount a directory of this machine, or one with a name that outlives the container: SOURCE:PATH[:ro];
@@ -139,16 +139,26 @@ fn options(arguments: &Arguments, image: &Image, settings: &Settings) -> Result<
 /// The image's own ports on this machine only, under their own numbers where those are free.
 fn exposed(image: &Image) -> Vec<Port> {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let ports = image.config.config.exposed_ports.keys().filter_map(|port| {
-        let number = port.strip_suffix("/tcp").unwrap_or(port);
-        number.parse::<u16>().ok().filter(|number| *number > 0)
-    });
-    let distinct: BTreeSet<u16> = ports.collect();
-    let free = |port: u16| TcpListener::bind((address, port)).is_ok();
+    let distinct: BTreeSet<(u16, Protocol)> =
+        image.config.config.exposed_ports.keys().filter_map(|port| exposed_port(port)).collect();
+    let free = |port: u16, protocol| match protocol {
+        Protocol::Tcp => TcpListener::bind((address, port)).is_ok(),
+        Protocol::Udp => UdpSocket::bind((address, port)).is_ok(),
+    };
     distinct
         .into_iter()
-        .map(|container| Port { address, host: if free(container) { container } else { 0 }, container })
+        .map(|(container, protocol)| {
+            let host = if free(container, protocol) { container } else { 0 };
+            Port { address, host, container, protocol }
+        })
         .collect()
+}
+
+/// A port as an image's configuration has it: `80`, `80/tcp`, `53/udp`.
+fn exposed_port(text: &str) -> Option<(u16, Protocol)> {
+    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let number = number.parse().ok().filter(|number| *number > 0)?;
+    Some((number, protocol.parse().ok()?))
 }
 
 fn environment(arguments: &Arguments) -> Result<Vec<(String, String)>, Failure> {
@@ -176,7 +186,10 @@ fn announce(name: &str, options: &RunOptions) {
         .ports
         .iter()
         .filter(|port| port.host != 0)
-        .map(|port| format!("{}:{} → {}", port.address, port.host, port.container))
+        .map(|port| match port.protocol {
+            Protocol::Tcp => format!("{}:{} → {}", port.address, port.host, port.container),
+            Protocol::Udp => format!("{}:{} → {}/udp", port.address, port.host, port.container),
+        })
         .collect();
     match ports.is_empty() {
         true => eprintln!("running {name}"),
@@ -190,11 +203,12 @@ fn run_with(engine: Engine, name: &str, arguments: &Arguments) -> Result<i32, Fa
     command.args(["run", "--rm"]);
     for port in &arguments.publish {
         let host = if port.host == 0 { String::new() } else { port.host.to_string() };
-        command.args(["--publish", &format!("{}:{host}:{}", port.address, port.container)]);
+        command.args(["--publish", &format!("{}:{host}:{}/{}", port.address, port.container, port.protocol)]);
     }
     for volume in &arguments.volume {
         let source = match &volume.source {
-            runtime::VolumeSource::Path(path) => path.display().to_string(),
+            // Docker's client takes what is not absolute for a name.
+            runtime::VolumeSource::Path(path) => absolute(path)?.display().to_string(),
             runtime::VolumeSource::Name(name) => name.clone(),
         };
         let mode = if volume.read_only { "ro" } else { "rw" };
@@ -231,4 +245,8 @@ fn run_with(engine: Engine, name: &str, arguments: &Arguments) -> Result<i32, Fa
         .status()
         .map_err(|error| Failure::new(format!("cannot run {}", engine.program())).because(error.to_string()))?;
     Ok(status.code().unwrap_or(128))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize().map_err(|error| Failure::io("mount", path, error))
 }

@@ -1,5 +1,10 @@
 //! The whole line from a definition to a running container, on real input and under bad weather.
 
+mod bad_input;
+mod handed_over;
 mod killed;
+mod logs;
+mod place;
+mod pushed;
 mod reproducible;
 mod strategy;
