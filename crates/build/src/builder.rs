@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nix_formats::derivation::OutputName;
 use nix_formats::store_path::StorePath;
-use store::cache::BinaryCache;
+use store::cache::{Plan, Substituters};
 use store::progress::{Progress, Silent};
 use store::{LocalStore, Store};
 
@@ -23,8 +23,7 @@ pub struct Builder {
     pub(crate) options: Options,
     pub(crate) builtins: BTreeMap<String, Box<dyn Builtin>>,
     pub(crate) progress: Arc<dyn Progress>,
-    /// The preferred one first.
-    pub(crate) caches: Vec<Arc<BinaryCache>>,
+    pub(crate) substituters: Arc<Substituters>,
 }
 
 /// Outputs of a derivation that are wanted.
@@ -45,6 +44,14 @@ pub struct Realised {
     pub outputs: BTreeMap<OutputName, StorePath>,
 }
 
+/// What would be done to realise something.
+pub struct Outlook {
+    /// The derivations that would be built, in an order in which they could be.
+    pub build: Vec<StorePath>,
+    /// The objects that would be taken from binary caches.
+    pub take: Plan,
+}
+
 impl Wanted {
     /// Every output of a derivation.
     pub fn all(derivation: StorePath) -> Wanted {
@@ -60,8 +67,13 @@ impl Wanted {
 impl Builder {
     /// A builder that knows `builtin:buildenv` and no other builtin builder, and reports to nobody.
     pub fn new(store: Arc<LocalStore>, options: Options) -> Builder {
-        let builder =
-            Builder { store, options, builtins: BTreeMap::new(), progress: Arc::new(Silent), caches: Vec::new() };
+        let builder = Builder {
+            store,
+            options,
+            builtins: BTreeMap::new(),
+            progress: Arc::new(Silent),
+            substituters: Arc::default(),
+        };
         builder.with_builtin(Box::new(BuildEnv))
     }
 
@@ -71,10 +83,9 @@ impl Builder {
         self
     }
 
-    /// Takes from this binary cache what it has, instead of building it.
-    pub fn with_cache(mut self, cache: Arc<BinaryCache>) -> Builder {
-        self.caches.push(cache);
-        self.caches.sort_by_key(|cache| cache.priority());
+    /// Takes from these binary caches what they have, instead of building it.
+    pub fn with_substituters(mut self, substituters: Arc<Substituters>) -> Builder {
+        self.substituters = substituters;
         self
     }
 
@@ -112,7 +123,7 @@ impl Builder {
             if graph.offered.is_empty() {
                 return Ok(graph);
             }
-            substitutes.take(self, &graph.offered);
+            substitutes.take(self, &graph.offered)?;
         }
     }
 
@@ -121,7 +132,25 @@ impl Builder {
     /// # Errors
     /// A derivation is missing or of no use.
     pub fn missing(&self, wanted: &[Wanted]) -> Result<Vec<StorePath>, BuildError> {
-        let mut graph = Graph::new(self, wanted, &Substitutes::default())?;
-        Ok(schedule::order(&mut graph).into_iter().map(|node| graph.nodes[node].path.clone()).collect())
+        Ok(self.outlook(wanted)?.build)
+    }
+
+    /// What [`Builder::realise`] would do. Nothing is built or taken.
+    ///
+    /// # Errors
+    /// A derivation is missing or of no use.
+    pub fn outlook(&self, wanted: &[Wanted]) -> Result<Outlook, BuildError> {
+        let mut substitutes = Substitutes::default();
+        loop {
+            let mut graph = Graph::new(self, wanted, &substitutes)?;
+            let take = self.substituters.plan(graph.offered.iter().cloned(), &*self.store, &*self.progress)?;
+            // What cannot be taken whole has to be built, and its inputs may then be taken or built.
+            let incomplete = take.incomplete();
+            if !substitutes.refuse(graph.offered.intersection(&incomplete)) {
+                let order = schedule::order(&mut graph);
+                let build = order.into_iter().map(|node| graph.nodes[node].path.clone()).collect();
+                return Ok(Outlook { build, take });
+            }
+        }
     }
 }

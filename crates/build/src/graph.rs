@@ -1,5 +1,6 @@
 //! What has to be built, and in which order.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use nix_formats::derivation::{Derivation, OutputName};
@@ -8,7 +9,7 @@ use store::Store;
 
 use crate::builder::{Builder, Realised, Wanted};
 use crate::error::BuildError;
-use crate::substitute::Substitutes;
+use crate::substitute::{Candidate, Substitutes};
 
 /// The derivations that have to be built, each once, with edges to those that need them.
 #[derive(Default)]
@@ -36,33 +37,34 @@ impl Graph {
     /// Reads the derivations behind `wanted` as far as they are neither built nor offered. Where builds are checked, those
     /// of `wanted` itself are part of the graph even if they are built.
     pub fn new(builder: &Builder, wanted: &[Wanted], substitutes: &Substitutes) -> Result<Graph, BuildError> {
-        let (store, again) = (&*builder.store, builder.options.check);
+        let again = builder.options.check;
         let mut graph = Graph::default();
         let mut known: HashMap<StorePath, Known> = HashMap::new();
-        let mut queue: Vec<(Wanted, bool)> = wanted.iter().map(|wanted| (wanted.clone(), again)).collect();
-        while let Some((wanted, again)) = queue.pop() {
-            let entry = match known.get_mut(&wanted.derivation) {
-                Some(entry) => entry,
-                None => known.entry(wanted.derivation.clone()).or_insert(Known::read(store, &wanted.derivation)?),
-            };
-            let missing = entry.missing(store, &wanted)?;
-            if entry.node.is_some() || (missing.is_empty() && !again) {
-                continue;
+        let mut level: Vec<(Wanted, bool)> = wanted.iter().map(|wanted| (wanted.clone(), again)).collect();
+        while !level.is_empty() {
+            let open = Open::of(builder, std::mem::take(&mut level), &mut known, substitutes)?;
+            // Everything of one level is asked for at once: each answer takes a round trip.
+            substitutes.ask(builder, open.iter().filter_map(|open| open.candidate.as_ref()));
+            for Open { derivation, candidate } in open {
+                if let Some(candidate) = candidate.filter(|candidate| substitutes.offer(builder, candidate)) {
+                    graph.offered.extend(candidate.outputs);
+                    continue;
+                }
+                let entry = known.get_mut(&derivation).expect("what is open is known");
+                if entry.node.is_some() {
+                    continue;
+                }
+                entry.node = Some(graph.nodes.len());
+                let inputs = entry.derivation.input_derivations.iter();
+                level.extend(inputs.map(|(path, outputs)| (Wanted::some(path.clone(), outputs.clone()), false)));
+                graph.nodes.push(Node {
+                    path: derivation,
+                    derivation: entry.derivation.clone(),
+                    outputs: entry.outputs.clone(),
+                    waits_for: 0,
+                    needed_by: Vec::new(),
+                });
             }
-            if !missing.is_empty() && substitutes.offer(builder, &entry.derivation, &missing) {
-                graph.offered.extend(missing);
-                continue;
-            }
-            entry.node = Some(graph.nodes.len());
-            let inputs = entry.derivation.input_derivations.iter();
-            queue.extend(inputs.map(|(path, outputs)| (Wanted::some(path.clone(), outputs.clone()), false)));
-            graph.nodes.push(Node {
-                path: wanted.derivation,
-                derivation: entry.derivation.clone(),
-                outputs: entry.outputs.clone(),
-                waits_for: 0,
-                needed_by: Vec::new(),
-            });
         }
         graph.connect(&known);
         for wanted in wanted {
@@ -83,6 +85,41 @@ impl Graph {
         for (needed, needing) in edges {
             self.nodes[needed].needed_by.push(needing);
         }
+    }
+}
+
+/// A derivation of which something is missing, so that it has to be built or its outputs taken.
+struct Open {
+    derivation: StorePath,
+    candidate: Option<Candidate>,
+}
+
+impl Open {
+    /// Those of `wanted` of which something is missing, or that are to be built again.
+    fn of(
+        builder: &Builder,
+        wanted: Vec<(Wanted, bool)>,
+        known: &mut HashMap<StorePath, Known>,
+        substitutes: &Substitutes,
+    ) -> Result<Vec<Open>, BuildError> {
+        let store = &*builder.store;
+        let mut open = Vec::new();
+        for (wanted, again) in wanted {
+            let entry = match known.entry(wanted.derivation.clone()) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(Known::read(store, &wanted.derivation)?),
+            };
+            let missing = entry.missing(store, &wanted)?;
+            if entry.node.is_some() || (missing.is_empty() && !again) {
+                continue;
+            }
+            let candidate = match missing.is_empty() {
+                true => None,
+                false => substitutes.candidate(builder, &entry.derivation, missing)?,
+            };
+            open.push(Open { derivation: wanted.derivation, candidate });
+        }
+        Ok(open)
     }
 }
 

@@ -36,7 +36,7 @@ mod structured;
 mod substitute;
 
 pub use attributes::{AttributeError, Attributes};
-pub use builder::{Builder, Realised, Wanted};
+pub use builder::{Builder, Outlook, Realised, Wanted};
 pub use builtin::{Builtin, BuiltinContext, BuiltinError, BuiltinOutput};
 pub use error::{BuildError, Failure};
 pub use fetchurl::{FetchUrl, Fetcher};

@@ -1,17 +1,17 @@
 //! Taking outputs from binary caches instead of building them.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use nix_formats::derivation::Derivation;
+use nix_formats::derivation::{Derivation, Kind};
 use nix_formats::store_path::StorePath;
 use store::Store;
-use store::cache::BinaryCache;
-use store::progress::Progress;
 
 use crate::attributes::Attributes;
 use crate::builder::Builder;
+use crate::error::BuildError;
+
+/// How many builders of builders are looked at.
+const LONGEST_CHAIN: usize = 64;
 
 /// What may be taken from caches.
 #[derive(Default)]
@@ -20,58 +20,101 @@ pub(crate) struct Substitutes {
     refused: BTreeSet<StorePath>,
 }
 
+/// Missing outputs of a derivation that may be asked for.
+pub(crate) struct Candidate {
+    pub outputs: Vec<StorePath>,
+    /// Whether caches that nobody has named may be asked too.
+    public: bool,
+}
+
 impl Substitutes {
-    /// Whether the caches have every one of these outputs, and the derivation lets them be taken.
-    pub fn offer(&self, builder: &Builder, derivation: &Derivation, outputs: &[StorePath]) -> bool {
-        let allowed = || {
-            let attributes = Attributes::of(derivation).ok();
-            // Nix takes any other text than "1" for no, but what is not there for yes.
-            attributes.is_some_and(|attributes| !matches!(attributes.boolean("allowSubstitutes"), Ok(Some(false))))
-        };
-        let offered = |path: &StorePath| !self.refused.contains(path) && self.caches(builder, path).next().is_some();
-        !builder.caches.is_empty() && allowed() && outputs.iter().all(offered)
+    /// The missing outputs of a derivation, if there is any use in asking for them.
+    pub fn candidate(
+        &self,
+        builder: &Builder,
+        derivation: &Derivation,
+        outputs: Vec<StorePath>,
+    ) -> Result<Option<Candidate>, BuildError> {
+        if builder.substituters.is_empty()
+            || outputs.iter().any(|output| self.refused.contains(output))
+            || !allows_substitutes(derivation)
+        {
+            return Ok(None);
+        }
+        let public = is_public(&*builder.store, derivation)?;
+        Ok((public || builder.substituters.has_named()).then_some(Candidate { outputs, public }))
     }
 
-    /// The caches that have an object, the preferred one first. One that does not answer has nothing, with a warning.
-    fn caches<'a>(&self, builder: &'a Builder, path: &'a StorePath) -> impl Iterator<Item = &'a BinaryCache> {
-        builder.caches.iter().map(|cache| &**cache).filter(move |cache| match cache.info(path) {
-            Ok(info) => info.is_some(),
-            Err(error) => {
-                builder.progress.warn(&error.to_string());
-                false
-            }
-        })
+    /// Asks for all of them at the same time.
+    pub fn ask<'a>(&self, builder: &Builder, candidates: impl IntoIterator<Item = &'a Candidate>) {
+        let paths = candidates.into_iter().flat_map(|one| one.outputs.iter().map(|output| (output, one.public)));
+        builder.substituters.ask(paths.collect::<Vec<_>>(), &*builder.progress);
     }
 
-    /// Takes objects with all that they refer to, several at a time. What cannot be taken is remembered, to be built.
-    pub fn take(&mut self, builder: &Builder, paths: &BTreeSet<StorePath>) {
-        let paths: Vec<&StorePath> = paths.iter().collect();
-        let next = AtomicUsize::new(0);
-        let refused = Mutex::new(Vec::new());
-        let work = || {
-            while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if !self.take_one(builder, path) {
-                    refused.lock().unwrap_or_else(PoisonError::into_inner).push((*path).clone());
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..builder.options.jobs.get().min(paths.len()) {
-                scope.spawn(work);
-            }
-        });
-        self.refused.extend(refused.into_inner().unwrap_or_else(PoisonError::into_inner));
+    /// Whether the caches have every one of the outputs.
+    pub fn offer(&self, builder: &Builder, candidate: &Candidate) -> bool {
+        let has = |path| builder.substituters.find(path, candidate.public, &*builder.progress).is_some();
+        candidate.outputs.iter().all(has)
     }
 
-    fn take_one(&self, builder: &Builder, path: &StorePath) -> bool {
-        let progress: &dyn Progress = &*builder.progress;
-        let store: &dyn Store = &*builder.store;
-        self.caches(builder, path).any(|cache| match cache.take(path, store, progress) {
-            Ok(_) => true,
-            Err(error) => {
-                progress.warn(&error.to_string());
-                false
+    /// Takes objects with all that they refer to. What cannot be taken is remembered, to be built.
+    pub fn take(&mut self, builder: &Builder, paths: &BTreeSet<StorePath>) -> Result<(), BuildError> {
+        let (store, progress): (&dyn Store, _) = (&*builder.store, &*builder.progress);
+        let plan = builder.substituters.plan(paths.iter().cloned(), store, progress)?;
+        for error in builder.substituters.carry_out(&plan, store, progress) {
+            progress.warn(&error.to_string());
+        }
+        for path in paths {
+            if !store.is_valid(path)? {
+                self.refused.insert(path.clone());
             }
-        })
+        }
+        Ok(())
     }
+
+    /// Remembers objects that cannot be taken; whether there is a new one among them.
+    pub fn refuse<'a>(&mut self, paths: impl Iterator<Item = &'a StorePath>) -> bool {
+        let before = self.refused.len();
+        self.refused.extend(paths.cloned());
+        self.refused.len() > before
+    }
+}
+
+fn allows_substitutes(derivation: &Derivation) -> bool {
+    let attributes = Attributes::of(derivation).ok();
+    // Nix takes any other text than "1" for no, but what is not there for yes.
+    attributes.is_some_and(|attributes| !matches!(attributes.boolean("allowSubstitutes"), Ok(Some(false))))
+}
+
+/// Whether a public cache could have the outputs, so that one that nobody has named may be asked.
+///
+/// What public caches hold was built by a program that was built, and so on back to a first one that was downloaded. A
+/// builder that is a source, as this program is where it serves as a shell, or that is part of this program or of this
+/// machine, has left nothing in any public cache; asking would only tell strangers what is built here.
+fn is_public(store: &dyn Store, derivation: &Derivation) -> Result<bool, BuildError> {
+    let mut current = derivation.clone();
+    for _ in 0..LONGEST_CHAIN {
+        let Ok((builder, _)) = StorePath::split_absolute(&current.builder) else { return Ok(false) };
+        let Some(next) = maker(store, &current, &builder)? else { return Ok(false) };
+        if matches!(next.kind(), Ok(Kind::Fixed)) {
+            return Ok(true);
+        }
+        current = next;
+    }
+    Ok(false)
+}
+
+/// The input derivation that has this output.
+fn maker(store: &dyn Store, derivation: &Derivation, output: &StorePath) -> Result<Option<Derivation>, BuildError> {
+    for (path, names) in &derivation.input_derivations {
+        // Reading only those that can be it: an output has the name of its derivation, and its own behind a dash.
+        if !path.derivation_name().is_some_and(|name| output.name().starts_with(name)) {
+            continue;
+        }
+        let input = store.read_derivation(path)?;
+        if names.iter().any(|name| input.output_path(name).as_ref() == Some(output)) {
+            return Ok(Some(input));
+        }
+    }
+    Ok(None)
 }

@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use reqwest::blocking::Response;
 use reqwest::header::LINK;
 use store::progress::Task;
 use url::Url;
 
+use crate::network::{Body, Place, Secret};
 use crate::{FetchError, Fetcher};
 
 /// What is at an address, as a stream.
@@ -39,7 +41,7 @@ impl Fetcher {
         }
     }
 
-    pub(crate) fn open(&self, url: &str, headers: &[(&'static str, String)]) -> Result<Download, FetchError> {
+    pub(crate) fn open(&self, url: &str, secrets: &[Secret]) -> Result<Download, FetchError> {
         if let Some(path) = file_path(url) {
             let file = File::open(&path).map_err(FetchError::io("open", &path))?;
             let metadata = file.metadata().map_err(FetchError::io("read", &path))?;
@@ -52,8 +54,25 @@ impl Fetcher {
             let reason = "only addresses with 'https:', 'http:' and 'file:' can be downloaded";
             return Err(FetchError::Unsupported { what: url.to_owned(), reason });
         }
-        let response = self.get(url, headers)?;
-        Ok(Download { size: response.content_length(), immutable: immutable(&response), stream: Box::new(response) })
+        let (place, response) = self.get(url, secrets)?;
+        let (size, immutable) = (response.content_length(), immutable(&response));
+        let stream = Box::new(Body::new(Arc::clone(&self.settings.network), place, response));
+        Ok(Download { stream, size, immutable })
+    }
+
+    /// Asks for what is at an address of a server; an answer other than success is an error. `secrets` are for its host
+    /// only.
+    pub(crate) fn get(&self, url: &str, secrets: &[Secret]) -> Result<(Place, Response), FetchError> {
+        if self.settings.offline {
+            return Err(FetchError::Offline { url: url.to_owned() });
+        }
+        let failed = |message: String| FetchError::Download { url: url.to_owned(), message };
+        let parsed = Url::parse(url).map_err(|error| failed(format!("it is no address: {error}")))?;
+        let place = Place::new(parsed, secrets.to_vec());
+        match self.settings.network.get(&place)? {
+            Some(response) => Ok((place, response)),
+            None => Err(FetchError::Download { url: place.shown, message: "it is not there (404)".to_owned() }),
+        }
     }
 }
 
@@ -71,7 +90,7 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-fn file_path(url: &str) -> Option<PathBuf> {
+pub(crate) fn file_path(url: &str) -> Option<PathBuf> {
     if url.starts_with('/') {
         return Some(PathBuf::from(url));
     }

@@ -65,6 +65,14 @@ pub enum FetchError {
         /// What happened.
         message: String,
     },
+    /// The address of a binary cache is of no use.
+    #[error("cannot use '{address}' as a binary cache: {problem}")]
+    CacheAddress {
+        /// The address, without its parameters.
+        address: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// An archive is malformed, or tries to escape.
     #[error("cannot unpack '{url}': {message}")]
     Archive {

@@ -6,6 +6,7 @@ use nix_formats::flake_ref::{FlakeRef, Scheme};
 use serde::Deserialize;
 use url::Url;
 
+use crate::network::Secret;
 use crate::tarball::Fetched;
 use crate::{FetchError, Fetcher, Tree};
 
@@ -34,7 +35,7 @@ impl Fetcher {
         let fetched = match self.noted::<Fetched>(&key) {
             Some(noted) if self.is_kept(&noted.path)? => noted,
             _ => {
-                let fetched = self.fetch_tarball(forge.archive(&rev)?.as_str(), name, &forge.headers())?;
+                let fetched = self.fetch_tarball(forge.archive(&rev)?.as_str(), name, &forge.secrets())?;
                 self.note(&key, &fetched);
                 fetched
             }
@@ -88,7 +89,7 @@ impl Fetcher {
 
     fn ask(&self, url: &Url, forge: &Forge<'_>) -> Result<String, FetchError> {
         let mut answer = String::new();
-        let response = self.get(url.as_str(), &forge.headers())?;
+        let (_, response) = self.get(url.as_str(), &forge.secrets())?;
         let read = response.take(LONGEST_ANSWER).read_to_string(&mut answer);
         read.map_err(|error| forge.failed(url, &error.to_string()))?;
         Ok(answer)
@@ -149,12 +150,14 @@ impl Forge<'_> {
         Ok(url)
     }
 
-    fn headers(&self) -> Vec<(&'static str, String)> {
+    fn secrets(&self) -> Vec<Secret> {
         let Some(token) = self.token else { return Vec::new() };
         match (self.scheme, token.split_once(':')) {
-            (Scheme::GitLab, Some(("PAT", token))) => vec![("Private-Token", token.to_owned())],
-            (Scheme::GitLab, Some(("OAuth2", token))) => vec![("Authorization", format!("Bearer {token}"))],
-            _ => vec![("Authorization", format!("Bearer {token}"))],
+            (Scheme::GitLab, Some(("PAT", token))) => {
+                vec![Secret { name: "private-token", value: token.to_owned() }]
+            }
+            (Scheme::GitLab, Some(("OAuth2", token))) => vec![Secret::bearer(token)],
+            _ => vec![Secret::bearer(token)],
         }
     }
 

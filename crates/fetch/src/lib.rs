@@ -8,18 +8,18 @@
 //! **It must never know** the language that a `flake.nix` is written in (the caller reads the inputs for [`lock`]), nor
 //! the environment: the cache's directory, access tokens and hosts are given in [`Settings`].
 //!
-//! What comes from elsewhere is untrusted: archives cannot write outside of the directory that they are unpacked to,
+//! [`open_cache`] reaches binary caches, for `store::cache`. What comes from elsewhere is untrusted: archives cannot write outside of the directory that they are unpacked to,
 //! and where a hash is known nothing is kept that does not have it.
 
 mod archive;
-mod binary_cache;
 mod cache;
+mod caches;
 mod download;
 mod error;
 mod forge;
 mod git;
-mod http;
 pub mod lock;
+mod network;
 mod path;
 mod reference;
 mod tarball;
@@ -27,14 +27,15 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use nix_formats::flake_ref::{FlakeRef, Scheme};
 use store::Store;
 use store::progress::Progress;
 
-pub use binary_cache::HttpCache;
+pub use caches::{Aws, CacheSettings, OpenCache, Tokens, open_cache};
 pub use error::FetchError;
+pub use network::{Netrc, Network, NetworkSettings};
 pub use reference::locate;
 pub use tree::Tree;
 
@@ -50,6 +51,8 @@ pub struct Settings {
     pub forges: BTreeMap<String, String>,
     /// Access tokens, by the host that they are for.
     pub access_tokens: BTreeMap<String, String>,
+    /// How servers are spoken to.
+    pub network: Arc<Network>,
     /// What references by a name alone mean.
     pub registry: BTreeMap<String, FlakeRef>,
 }
@@ -59,14 +62,12 @@ pub struct Fetcher {
     store: Arc<dyn Store>,
     progress: Arc<dyn Progress>,
     settings: Settings,
-    /// Made when the network is first needed.
-    client: OnceLock<reqwest::blocking::Client>,
 }
 
 impl Fetcher {
     /// A fetcher into `store`.
     pub fn new(store: Arc<dyn Store>, progress: Arc<dyn Progress>, settings: Settings) -> Self {
-        Self { store, progress, settings, client: OnceLock::new() }
+        Self { store, progress, settings }
     }
 
     /// The tree that a reference means, in the store, and the reference that always means this tree.

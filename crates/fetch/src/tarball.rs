@@ -13,6 +13,7 @@ use store::progress::{Activity, Outcome, Task};
 
 use crate::archive;
 use crate::download::Counted;
+use crate::network::Secret;
 use crate::{FetchError, Fetcher, Tree};
 
 /// How long what an address gave is taken to be what it gives, in seconds: Nix's `tarball-ttl`.
@@ -110,13 +111,8 @@ impl Fetcher {
     }
 
     /// Downloads an archive, unpacking it while it comes.
-    pub(crate) fn fetch_tarball(
-        &self,
-        url: &str,
-        name: &str,
-        headers: &[(&'static str, String)],
-    ) -> Result<Fetched, FetchError> {
-        let download = self.open(url, headers)?;
+    pub(crate) fn fetch_tarball(&self, url: &str, name: &str, secrets: &[Secret]) -> Result<Fetched, FetchError> {
+        let download = self.open(url, secrets)?;
         let scratch = self.scratch()?;
         let task = Task::start(&*self.progress, Activity::Download, url, download.size);
         let destination = scratch.path().join("tree");

@@ -17,6 +17,7 @@ pub mod hash;
 pub mod nar;
 pub mod narinfo;
 pub mod nix32;
+pub mod nix_conf;
 pub mod placeholder;
 pub mod self_hash;
 pub mod signature;

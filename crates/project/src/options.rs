@@ -38,6 +38,12 @@ pub struct Options {
     pub write: bool,
     /// Whether the network may be used.
     pub offline: bool,
+    /// The binary caches that outputs are taken from.
+    pub substituters: Arc<store::cache::Substituters>,
+    /// How servers are spoken to.
+    pub network: Arc<fetch::Network>,
+    /// Access tokens of forges, by host.
+    pub access_tokens: std::collections::BTreeMap<String, String>,
     /// How base images are pulled.
     pub registries: distribution::Settings,
     /// How to build.

@@ -43,11 +43,14 @@ impl Project {
         let settings = fetch::Settings {
             cache: options.cache.join("fetch"),
             offline: options.offline,
+            network: Arc::clone(&options.network),
+            access_tokens: options.access_tokens.clone(),
             ..fetch::Settings::default()
         };
         let fetcher = Arc::new(Fetcher::new(Arc::clone(&store) as _, Arc::clone(&options.progress), settings));
         let builder = Builder::new(Arc::clone(&store), options.build.clone())
             .with_progress(Arc::clone(&options.progress))
+            .with_substituters(Arc::clone(&options.substituters))
             .with_builtin(Box::new(FetchUrl(Downloads(Arc::clone(&fetcher)))));
         let layers = LayerCache::new(options.cache.join("layers"));
         let builder = image::builtins(&layers).into_iter().fold(builder, Builder::with_builtin);

@@ -14,6 +14,7 @@
 //! - [`progress`]: the observer that every long operation of this and the crates above reports to.
 
 pub mod cache;
+mod copy;
 pub mod error;
 pub mod fs_nar;
 pub mod local;
@@ -21,6 +22,7 @@ pub mod path_info;
 pub mod progress;
 mod store;
 
+pub use copy::copy;
 pub use error::StoreError;
 pub use local::LocalStore;
 pub use path_info::PathInfo;

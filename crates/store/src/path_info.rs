@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use nix_formats::content_address::ContentAddress;
 use nix_formats::hash::Hash;
+use nix_formats::narinfo::NarInfo;
+use nix_formats::signature::{self, PublicKey};
 use nix_formats::store_path::StorePath;
 
 /// What a store knows of a valid object.
@@ -42,6 +44,30 @@ impl PathInfo {
             ultimate: false,
             signatures: BTreeSet::new(),
             content_address: None,
+        }
+    }
+
+    /// What its signatures sign.
+    pub fn fingerprint(&self) -> String {
+        signature::fingerprint(&self.path, &self.nar_hash, self.nar_size, &self.references)
+    }
+
+    /// Has one of these keys signed it?
+    pub fn is_signed_by(&self, keys: &[PublicKey]) -> bool {
+        let fingerprint = self.fingerprint();
+        self.signatures.iter().any(|signature| keys.iter().any(|key| key.verify(fingerprint.as_bytes(), signature)))
+    }
+}
+
+/// What a store is to know of an object that a binary cache has.
+impl From<&NarInfo> for PathInfo {
+    fn from(info: &NarInfo) -> Self {
+        Self {
+            references: info.references.clone(),
+            deriver: info.deriver.clone(),
+            signatures: info.signatures.clone(),
+            content_address: info.content_address,
+            ..Self::new(info.path.clone(), info.nar_hash, info.nar_size)
         }
     }
 }

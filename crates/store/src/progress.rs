@@ -18,6 +18,8 @@ pub enum Activity {
     Build,
     /// Makes layers and archives of store objects; bytes.
     Pack,
+    /// Writes a store object into a binary cache; bytes of the NAR.
+    Upload,
     /// Sends a blob to a registry; bytes.
     Push,
     /// Gets a blob from a registry; bytes.

@@ -13,9 +13,11 @@ mod failure;
 mod image_summary;
 mod interrupt;
 mod logging;
+mod nix_conf;
 mod progress;
 mod registries;
 mod settings;
+mod substituters;
 mod target;
 
 use std::process::ExitCode;

@@ -30,6 +30,7 @@ fn words(activity: Activity) -> (&'static str, &'static str, bool) {
         Activity::Copy => ("copying", "copied", true),
         Activity::Download => ("downloading", "downloaded", true),
         Activity::Substitute => ("substituting", "substituted", true),
+        Activity::Upload => ("uploading", "uploaded", true),
         Activity::Build => ("building", "built", false),
         Activity::Pack => ("packing", "packed", true),
         Activity::Push => ("pushing", "pushed", true),

@@ -9,6 +9,7 @@ use store::progress::Progress;
 
 use crate::failure::Failure;
 use crate::settings::Settings;
+use crate::substituters::SubstituterArguments;
 
 /// What to evaluate.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -59,6 +60,8 @@ pub(crate) struct BuildArguments {
     /// Keep the directory of a failed build
     #[arg(long)]
     keep_failed: bool,
+    #[command(flatten)]
+    substituters: SubstituterArguments,
 }
 
 impl TargetArguments {
@@ -91,11 +94,15 @@ impl TargetArguments {
                 None => Packages::File(directory.join(text)),
             },
         };
+        let caches = build.substituters.resolve(settings)?;
         let options = Options {
             data: settings.data.clone(),
             cache: settings.cache.clone(),
             registries: crate::registries::client_settings(&settings.environment)?,
             build: build.resolve(&binary),
+            substituters: Arc::new(caches.substituters),
+            network: caches.network,
+            access_tokens: caches.access_tokens,
             binary,
             directory,
             home: settings.environment.home.clone(),

@@ -1,16 +1,12 @@
 //! Forges, and servers that misbehave, on this machine's own network.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use fetch::{FetchError, Fetcher, HttpCache, Settings};
+use fetch::{FetchError, Settings};
 use nix_formats::flake_ref::FlakeRef;
-use nix_formats::narinfo::{Compression, NarInfo};
-use store::Store;
-use store::cache::{BinaryCache, CacheError, ExportOptions, export};
-use store::progress::Silent;
 
 use crate::Fixture;
 
@@ -121,26 +117,6 @@ fn a_server_may_name_a_better_address() {
     let tree = fixture.tree(&format!("{}/latest.tar.gz", server.address));
     assert_eq!(tree.locked.text("url"), Some("https://example.org/fixed.tar.gz"));
     assert_eq!(tree.locked.text("rev"), Some(REV));
-}
-
-#[test]
-fn binary_caches_are_read_from_servers() {
-    let from = Fixture::new();
-    let path = from.store.add_text("t", b"text", &BTreeSet::new()).unwrap();
-    let directory = from.path("cache-dir");
-    let options = ExportOptions { compression: Compression::Xz, key: None };
-    export(&*from.store, std::slice::from_ref(&path), &directory, &options, &Silent).unwrap();
-    let narinfo = format!("/{}.narinfo", path.hash_part());
-    let text = std::fs::read_to_string(directory.join(&narinfo[1..])).unwrap();
-    let nar = format!("/{}", NarInfo::parse(&text).unwrap().url);
-    let bytes = std::fs::read(directory.join(&nar[1..])).unwrap();
-    let server = Server::start(vec![(&narinfo, ok(text)), (&nar, ok(bytes))]);
-    let to = Fixture::new();
-    let fetcher = Fetcher::new(to.store.clone(), Arc::new(Silent), Settings::default());
-    let cache = BinaryCache::open(Box::new(HttpCache::new(Arc::new(fetcher), &server.address)), Some(vec![])).unwrap();
-    assert_eq!(cache.take(&path, &*to.store, &Silent).unwrap(), [path]);
-    let missing = nix_formats::store_path::text_path("missing", b"", []).unwrap();
-    assert!(matches!(cache.take(&missing, &*to.store, &Silent), Err(CacheError::Missing { .. })));
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Fetching into a store: by itself, and beside real Nix where that is installed.
 
+mod caches;
 mod forges;
 mod git;
 mod locks;
 mod paths;
+mod server;
 mod tarballs;
 
 use std::path::{Path, PathBuf};

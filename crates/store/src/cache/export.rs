@@ -1,8 +1,8 @@
-//! Making a binary cache in a directory.
+//! Filling a binary cache.
 
-use std::fs;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
-use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use nix_formats::STORE_DIR;
 use nix_formats::hash::{HashAlgo, HashWriter};
@@ -11,86 +11,171 @@ use nix_formats::signature::SecretKey;
 use nix_formats::store_path::StorePath;
 use tempfile::NamedTempFile;
 
-use super::compression::compress;
+use super::compression::{compress, extension};
+use super::parallel::{in_order, spread};
+use super::{CACHE_INFO, CacheError, Transport};
 use crate::fs_nar::{self, TreeError};
 use crate::progress::{Activity, Outcome, Progress, Task};
 use crate::{PathInfo, Store, StoreError};
+
+/// How many questions are on the way at the same time.
+const CONNECTIONS: usize = 32;
 
 /// How to export.
 pub struct ExportOptions<'a> {
     /// How NARs are compressed.
     pub compression: Compression,
-    /// Signs every object.
-    pub key: Option<&'a SecretKey>,
+    /// How hard, by the compressor's own scale; `None` for its default.
+    pub level: Option<u32>,
+    /// Sign every object.
+    pub keys: &'a [SecretKey],
+    /// How many objects are compressed at the same time.
+    pub jobs: usize,
 }
 
-/// Writes objects and all that they refer to into the cache in `directory`, which is made if it is not there; returns
-/// what was written. What the cache has already is left.
+impl Default for ExportOptions<'_> {
+    fn default() -> Self {
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { compression: Compression::Zstd, level: None, keys: &[], jobs }
+    }
+}
+
+/// Writes objects and all that they refer to into a cache, each after what it refers to; returns what was written. What
+/// the cache has already is left.
+///
+/// # Errors
+/// The first object that could not be written. What was written before stays, and is closed.
 pub fn export(
     store: &dyn Store,
     paths: &[StorePath],
-    directory: &Path,
+    cache: &dyn Transport,
     options: &ExportOptions<'_>,
     progress: &dyn Progress,
-) -> Result<Vec<StorePath>, StoreError> {
-    let nars = directory.join("nar");
-    fs::create_dir_all(&nars).map_err(StoreError::io("create directory", &nars))?;
-    let info = directory.join("nix-cache-info");
-    if !info.exists() {
-        write_file(&info, &format!("StoreDir: {STORE_DIR}\nWantMassQuery: 1\nPriority: 30\n"))?;
-    }
-    let mut written = Vec::new();
-    for path in store.closure(paths)? {
-        let file = directory.join(format!("{}.narinfo", path.hash_part()));
-        if file.exists() {
-            continue;
+) -> Result<Vec<StorePath>, CacheError> {
+    begin(cache)?;
+    let missing = missing(store, paths, cache)?;
+    let numbers: HashMap<&StorePath, usize> =
+        missing.iter().enumerate().map(|(number, info)| (&info.path, number)).collect();
+    let needs: Vec<Vec<usize>> = missing
+        .iter()
+        .map(|info| {
+            let others = info.references.iter().filter(|reference| **reference != info.path);
+            others.filter_map(|reference| numbers.get(reference).copied()).collect()
+        })
+        .collect();
+    let error = Mutex::new(None);
+    in_order(options.jobs, &needs, |number| {
+        if error.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return false;
         }
-        let known = store.require(&path)?;
-        let task = Task::start(progress, Activity::Copy, path.name(), Some(known.nar_size));
-        let info = write_nar(store, &known, directory, options)?;
-        // The narinfo comes last: it says that the NAR is there.
-        write_file(&file, &info.to_string())?;
-        task.advance(known.nar_size);
-        task.finish(Outcome::Done);
-        written.push(path);
+        let written = write_object(store, &missing[number], cache, options, progress);
+        let mut error = error.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(new) = written {
+            error.get_or_insert(new);
+        }
+        error.is_none()
+    });
+    match error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(missing.into_iter().map(|info| info.path).collect()),
     }
-    Ok(written)
 }
 
-fn write_nar(
+/// Adds signatures to what a cache says of objects; returns how many were new.
+///
+/// # Errors
+/// The cache lacks one of the objects, or says something of it that is malformed.
+pub fn sign(cache: &dyn Transport, paths: &[StorePath], keys: &[SecretKey]) -> Result<usize, CacheError> {
+    let mut added = 0;
+    for path in paths {
+        let name = info_name(path);
+        let mut text = String::new();
+        let file = cache.open(&name).map_err(|source| unreadable(cache, &name, source))?;
+        let Some(mut file) = file else {
+            return Err(CacheError::Missing { path: path.clone(), addresses: cache.address().to_owned() });
+        };
+        file.read_to_string(&mut text).map_err(|source| unreadable(cache, &name, source))?;
+        let wrong = |message: String| CacheError::Malformed {
+            address: cache.address().to_owned(),
+            path: path.clone(),
+            message,
+        };
+        let mut info = NarInfo::parse(&text).map_err(|error| wrong(error.to_string()))?;
+        let before = info.signatures.len();
+        add_signatures(&mut info, keys);
+        if info.signatures.len() > before {
+            added += info.signatures.len() - before;
+            put_text(cache, &name, &info.to_string())?;
+        }
+    }
+    Ok(added)
+}
+
+/// Makes the cache one, if it is none yet.
+fn begin(cache: &dyn Transport) -> Result<(), CacheError> {
+    match cache.exists(CACHE_INFO).map_err(|source| unreadable(cache, CACHE_INFO, source))? {
+        true => Ok(()),
+        false => put_text(cache, CACHE_INFO, &format!("StoreDir: {STORE_DIR}\nWantMassQuery: 1\nPriority: 30\n")),
+    }
+}
+
+/// What of the closure the cache lacks.
+fn missing(store: &dyn Store, paths: &[StorePath], cache: &dyn Transport) -> Result<Vec<PathInfo>, CacheError> {
+    let closure = store.closure(paths)?;
+    let asked = spread(CONNECTIONS, closure, |path| {
+        let name = info_name(&path);
+        let there = cache.exists(&name).map_err(|source| unreadable(cache, &name, source));
+        (there.map(|there| (!there).then_some(path)), Vec::new())
+    });
+    let missing = asked.into_iter().filter_map(Result::transpose).collect::<Result<BTreeSet<_>, _>>()?;
+    missing.iter().map(|path| Ok(store.require(path)?)).collect()
+}
+
+fn write_object(
     store: &dyn Store,
     known: &PathInfo,
-    directory: &Path,
+    cache: &dyn Transport,
     options: &ExportOptions<'_>,
-) -> Result<NarInfo, StoreError> {
-    let nars = directory.join("nar");
-    let temporary = NamedTempFile::new_in(&nars).map_err(StoreError::io("create a file in", &nars))?;
+    progress: &dyn Progress,
+) -> Result<(), CacheError> {
+    let task = Task::start(progress, Activity::Upload, known.path.name(), Some(known.nar_size));
+    let (mut info, content) = compressed(store, known, cache, options, &task)?;
+    add_signatures(&mut info, options.keys);
+    cache.put(&info.url, content).map_err(|source| unwritable(cache, &info.url, source))?;
+    // The narinfo comes last: it says that the NAR is there.
+    put_text(cache, &info_name(&known.path), &info.to_string())?;
+    task.finish(Outcome::Done);
+    Ok(())
+}
+
+/// The object's NAR, compressed, in a file that its name follows from.
+fn compressed(
+    store: &dyn Store,
+    known: &PathInfo,
+    cache: &dyn Transport,
+    options: &ExportOptions<'_>,
+    task: &Task<'_>,
+) -> Result<(NarInfo, NamedTempFile), CacheError> {
+    let failed = |source| unwritable(cache, known.path.base_name(), source);
+    let temporary = cache.temporary().map_err(failed)?;
     let source = store.real_path(&known.path);
     let mut nar_hash = None;
-    let out = HashWriter::new(HashAlgo::Sha256, io::BufWriter::new(temporary));
-    let out = compress::<_, TreeError>(options.compression, out, |stream| {
-        let hashed = HashWriter::new(HashAlgo::Sha256, stream);
+    let out = HashWriter::new(HashAlgo::Sha256, io::BufWriter::with_capacity(128 * 1024, temporary));
+    let out = compress::<_, TreeError>(options.compression, options.level, out, |stream| {
+        let hashed = HashWriter::new(HashAlgo::Sha256, Reported { inner: stream, task });
         nar_hash = Some(fs_nar::dump(&source, &mut fs_nar::everything, hashed)?.finish().0);
         Ok(())
-    })?;
+    })
+    .map_err(StoreError::Tree)?;
     if let Some(actual) = nar_hash.filter(|hash| *hash != known.nar_hash) {
         let path = known.path.clone();
-        return Err(StoreError::HashMismatch { path, expected: known.nar_hash.into(), actual: actual.into() });
+        return Err(StoreError::HashMismatch { path, expected: known.nar_hash.into(), actual: actual.into() }.into());
     }
     let (file_hash, file_size, out) = out.finish();
-    let temporary = out.into_inner().map_err(|error| StoreError::io("write", &nars)(error.into_error()))?;
-    let extension = match options.compression {
-        Compression::None => String::new(),
-        Compression::Bzip2 => ".bz2".to_owned(),
-        Compression::Gzip => ".gz".to_owned(),
-        Compression::Zstd => ".zst".to_owned(),
-        Compression::Xz | Compression::Brotli => format!(".{}", options.compression.name()),
-    };
-    let url = format!("nar/{}.nar{extension}", file_hash.to_nix32());
-    persist(temporary, &directory.join(&url))?;
-    let mut info = NarInfo {
+    let content = out.into_inner().map_err(|error| failed(error.into_error()))?;
+    let info = NarInfo {
         path: known.path.clone(),
-        url,
+        url: format!("nar/{}.nar{}", file_hash.to_nix32(), extension(options.compression)),
         compression: options.compression,
         file_hash: Some(file_hash),
         file_size: Some(file_size),
@@ -101,24 +186,49 @@ fn write_nar(
         signatures: known.signatures.clone(),
         content_address: known.content_address,
     };
-    if let Some(key) = options.key {
-        info.signatures.insert(key.sign(info.fingerprint().as_bytes()));
+    Ok((info, content))
+}
+
+fn add_signatures(info: &mut NarInfo, keys: &[SecretKey]) {
+    let fingerprint = info.fingerprint();
+    info.signatures.extend(keys.iter().map(|key| key.sign(fingerprint.as_bytes())));
+}
+
+fn info_name(path: &StorePath) -> String {
+    format!("{}.narinfo", path.hash_part())
+}
+
+fn put_text(cache: &dyn Transport, name: &str, text: &str) -> Result<(), CacheError> {
+    let put = || {
+        let mut file = cache.temporary()?;
+        file.write_all(text.as_bytes())?;
+        cache.put(name, file)
+    };
+    put().map_err(|source| unwritable(cache, name, source))
+}
+
+fn unreadable(cache: &dyn Transport, name: &str, source: io::Error) -> CacheError {
+    CacheError::Unreadable { address: cache.address().to_owned(), name: name.to_owned(), source }
+}
+
+fn unwritable(cache: &dyn Transport, name: &str, source: io::Error) -> CacheError {
+    CacheError::Unwritable { address: cache.address().to_owned(), name: name.to_owned(), source }
+}
+
+/// Reports what is written through it.
+struct Reported<'a, W> {
+    inner: W,
+    task: &'a Task<'a>,
+}
+
+impl<W: Write> Write for Reported<'_, W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(buffer)?;
+        self.task.advance(count as u64);
+        Ok(count)
     }
-    Ok(info)
-}
 
-fn write_file(path: &Path, text: &str) -> Result<(), StoreError> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let mut temporary = NamedTempFile::new_in(directory).map_err(StoreError::io("create", path))?;
-    temporary.write_all(text.as_bytes()).map_err(StoreError::io("write", path))?;
-    persist(temporary, path)
-}
-
-/// Gives a file that is written its name, readable for all, as servers run as others.
-fn persist(temporary: NamedTempFile, path: &Path) -> Result<(), StoreError> {
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    temporary.as_file().set_permissions(mode).map_err(StoreError::io("set the mode of", path))?;
-    temporary.as_file().sync_all().map_err(StoreError::io("flush", path))?;
-    temporary.persist(path).map_err(|error| StoreError::io("create", path)(error.error))?;
-    Ok(())
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }

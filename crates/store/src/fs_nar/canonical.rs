@@ -12,7 +12,7 @@ use super::TreeError;
 pub const MTIME: i64 = 1;
 
 /// For the calls that set it; the access time does not matter, and is set too so that it tells nothing.
-pub(super) const TIMESTAMPS: Timestamps = Timestamps {
+pub(crate) const TIMESTAMPS: Timestamps = Timestamps {
     last_access: Timespec { tv_sec: MTIME, tv_nsec: 0 },
     last_modification: Timespec { tv_sec: MTIME, tv_nsec: 0 },
 };

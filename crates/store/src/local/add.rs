@@ -82,25 +82,7 @@ impl LocalStore {
     pub(super) fn add_from_nar(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<(), StoreError> {
         check_address_gives_path(info)?;
         self.add_missing(&info.path, |staged| {
-            let mut nar = nar.take(if info.nar_size == 0 { u64::MAX } else { info.nar_size });
-            let mut hashing = NarSink::new(HashWriter::new(HashAlgo::Sha256, io::sink()))?;
-            let mut restorer = Restorer::new(staged)?;
-            let buffered = BufReader::with_capacity(128 * 1024, &mut nar);
-            match fs_nar::replay(buffered, &mut Tee(&mut hashing, &mut restorer)) {
-                Err(TreeError::Nar(NarError::Truncated { .. })) if nar.limit() == 0 => {
-                    return Err(StoreError::TooLarge { path: info.path.clone(), expected: info.nar_size });
-                }
-                other => other?,
-            }
-            let (hash, size, _) = hashing.finish()?.finish();
-            if info.nar_size != 0 && size != info.nar_size {
-                return Err(StoreError::SizeMismatch {
-                    path: info.path.clone(),
-                    expected: info.nar_size,
-                    actual: size,
-                });
-            }
-            check_hash(&info.path, info.nar_hash, hash)?;
+            let size = unpack(info, nar, staged)?;
             if let Some(address) = info.content_address {
                 check_hash(&info.path, address.hash, self.content_hash(staged, info)?)?;
             }
@@ -167,6 +149,26 @@ impl LocalStore {
             Method::Git => Err(StoreError::UnsupportedMethod { name: info.path.name().to_owned(), method: "git" }),
         }
     }
+}
+
+/// Writes the tree that a NAR holds, which must have the hash and the size of the object, if that is known; the size.
+pub(super) fn unpack(info: &PathInfo, nar: &mut dyn Read, destination: &Path) -> Result<u64, StoreError> {
+    let mut nar = nar.take(if info.nar_size == 0 { u64::MAX } else { info.nar_size });
+    let mut hashing = NarSink::new(HashWriter::new(HashAlgo::Sha256, io::sink()))?;
+    let mut restorer = Restorer::new(destination)?;
+    let buffered = BufReader::with_capacity(128 * 1024, &mut nar);
+    match fs_nar::replay(buffered, &mut Tee(&mut hashing, &mut restorer)) {
+        Err(TreeError::Nar(NarError::Truncated { .. })) if nar.limit() == 0 => {
+            return Err(StoreError::TooLarge { path: info.path.clone(), expected: info.nar_size });
+        }
+        other => other?,
+    }
+    let (hash, size, _) = hashing.finish()?.finish();
+    if info.nar_size != 0 && size != info.nar_size {
+        return Err(StoreError::SizeMismatch { path: info.path.clone(), expected: info.nar_size, actual: size });
+    }
+    check_hash(&info.path, info.nar_hash, hash)?;
+    Ok(size)
 }
 
 fn measure_tree(source: &Path, algo: HashAlgo, filter: &mut Filter<'_>) -> Result<Measured, StoreError> {

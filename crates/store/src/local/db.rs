@@ -237,6 +237,12 @@ impl Database {
         }
     }
 
+    pub fn total_size(&self) -> Result<u64, StoreError> {
+        let query = "select coalesce(sum(narSize), 0) from ValidPaths";
+        let size = self.lock().query_row(query, [], |row| row.get::<_, i64>(0)).map_err(|error| self.failed(error))?;
+        Ok(u64::try_from(size).unwrap_or(0))
+    }
+
     /// For each output the valid derivations that make it.
     pub fn derivers(&self) -> Result<BTreeMap<StorePath, BTreeSet<StorePath>>, StoreError> {
         let connection = self.lock();

@@ -132,22 +132,31 @@ impl LocalStore {
         Ok(live)
     }
 
-    /// Takes dead objects, referrers first, until their sizes reach the limit.
+    /// Takes dead objects, the oldest with their referrers first, until their sizes reach the limit.
     fn limit(
         &self,
         graph: &Graph,
         dead: BTreeSet<StorePath>,
         limit: Option<u64>,
     ) -> Result<(BTreeSet<StorePath>, u64), StoreError> {
+        let infos = dead.iter().filter_map(|path| self.path_info(path).transpose()).collect::<Result<Vec<_>, _>>()?;
+        let Some(limit) = limit else {
+            let size = infos.iter().map(|info| info.nar_size).sum();
+            return Ok((dead, size));
+        };
+        let sizes: BTreeMap<&StorePath, u64> = infos.iter().map(|info| (&info.path, info.nar_size)).collect();
+        let mut by_age: Vec<_> = infos.iter().collect();
+        by_age.sort_by_key(|info| info.registration_time);
+        let referrers = reversed(graph);
         let mut size = 0;
         let mut taken = BTreeSet::new();
-        for path in dead {
-            if limit.is_some_and(|limit| size >= limit) {
+        for info in by_age {
+            if size >= limit {
                 break;
             }
-            for path in with_referrers(graph, &[path]) {
+            for path in reachable(&referrers, [info.path.clone()]) {
                 if taken.insert(path.clone()) {
-                    size += self.path_info(&path)?.map_or(0, |info| info.nar_size);
+                    size += sizes.get(&path).copied().unwrap_or(0);
                 }
             }
         }
@@ -227,6 +236,11 @@ fn reachable(graph: &Graph, from: impl IntoIterator<Item = StorePath>) -> BTreeS
 }
 
 fn with_referrers(graph: &Graph, paths: &[StorePath]) -> BTreeSet<StorePath> {
+    reachable(&reversed(graph), paths.iter().cloned())
+}
+
+/// For each object those that refer to it.
+fn reversed(graph: &Graph) -> Graph {
     let mut reversed = Graph::new();
     for (referrer, references) in graph {
         reversed.entry(referrer.clone()).or_default();
@@ -234,7 +248,7 @@ fn with_referrers(graph: &Graph, paths: &[StorePath]) -> BTreeSet<StorePath> {
             reversed.entry(reference.clone()).or_default().insert(referrer.clone());
         }
     }
-    reachable(&reversed, paths.iter().cloned())
+    reversed
 }
 
 /// Moves a file or directory into the trash; none there is no error.

@@ -17,7 +17,9 @@ mod db;
 mod gc;
 mod layout;
 mod locks;
+mod optimise;
 mod recover;
+mod replace;
 mod roots;
 mod staging;
 mod temp_roots;
@@ -41,6 +43,7 @@ use temp_roots::TempRoots;
 
 pub use gc::{Collected, GcOptions};
 pub use locks::PathLocks;
+pub use optimise::Optimised;
 pub use roots::Root;
 pub use staging::Staging;
 pub use verify::{Problem, VerifyOptions};
@@ -92,6 +95,11 @@ impl LocalStore {
     /// Every valid object.
     pub fn all_paths(&self) -> Result<BTreeSet<StorePath>, StoreError> {
         self.db.all_paths()
+    }
+
+    /// The size of all objects together, as that of their NARs.
+    pub fn total_size(&self) -> Result<u64, StoreError> {
+        self.db.total_size()
     }
 
     /// The valid derivations that have this path as an output.

@@ -138,7 +138,7 @@ impl LocalStore {
     }
 
     /// What running processes have said that they need; valid or not.
-    pub(super) fn temporary_roots(&self) -> Result<Vec<(Root, StorePath)>, StoreError> {
+    pub fn temporary_roots(&self) -> Result<Vec<(Root, StorePath)>, StoreError> {
         let mut roots = Vec::new();
         for path in children(&self.layout.temp_roots)? {
             let file = match fs::OpenOptions::new().read(true).write(true).open(&path) {
@@ -161,7 +161,7 @@ impl LocalStore {
     }
 
     /// The objects that running processes execute, stand in or have mapped.
-    pub(super) fn runtime_roots(&self) -> Vec<(Root, StorePath)> {
+    pub fn runtime_roots(&self) -> Vec<(Root, StorePath)> {
         let mut roots = Vec::new();
         // Processes of others, and those that end meanwhile, cannot be read, and need not be.
         for process in children(Path::new("/proc")).unwrap_or_default() {

@@ -55,7 +55,8 @@ pub enum Problem {
 }
 
 impl Problem {
-    fn path(&self) -> Option<&StorePath> {
+    /// The object that it is about, if it is about one.
+    pub fn path(&self) -> Option<&StorePath> {
         match self {
             Self::Database { .. } => None,
             Self::Missing { path } | Self::Modified { path, .. } | Self::Unreadable { path, .. } => Some(path),

@@ -8,7 +8,7 @@ use nix_formats::hash::HashAlgo;
 use nix_formats::narinfo::{Compression, NarInfo};
 use nix_formats::signature::SecretKey;
 use nix_formats::store_path::StorePath;
-use store::cache::{BinaryCache, CacheError, Directory, ExportOptions, export};
+use store::cache::{BinaryCache, CacheError, CacheOptions, Directory, ExportOptions, Substituters, export};
 use store::fs_nar::everything;
 use store::local::VerifyOptions;
 use store::progress::Silent;
@@ -34,15 +34,22 @@ fn objects(fixture: &Fixture) -> StorePath {
 fn exported(fixture: &Fixture, compression: Compression, key: Option<&SecretKey>) -> (StorePath, std::path::PathBuf) {
     let path = objects(fixture);
     let directory = fixture.dir.path().join("cache");
-    let options = ExportOptions { compression, key };
-    let paths = std::slice::from_ref(&path);
-    assert_eq!(export(&fixture.store, paths, &directory, &options, &Silent).unwrap().len(), 2);
-    assert!(export(&fixture.store, paths, &directory, &options, &Silent).unwrap().is_empty());
+    let keys: Vec<SecretKey> = key.map(|key| SecretKey::parse(&key.expose()).unwrap()).into_iter().collect();
+    let options = ExportOptions { compression, keys: &keys, ..ExportOptions::default() };
+    let (paths, cache) = (std::slice::from_ref(&path), Directory::new(&directory));
+    assert_eq!(export(&fixture.store, paths, &cache, &options, &Silent).unwrap().len(), 2);
+    assert!(export(&fixture.store, paths, &cache, &options, &Silent).unwrap().is_empty());
     (path, directory)
 }
 
-fn open(directory: &Path, signed: bool) -> BinaryCache {
-    BinaryCache::open(Box::new(Directory::new(directory)), signed.then(|| vec![key().public_key()])).unwrap()
+fn open(directory: &Path, signed: bool) -> Substituters {
+    let options = CacheOptions { keys: signed.then(|| [key().public_key()].into()), ..CacheOptions::default() };
+    Substituters::new(vec![BinaryCache::new(Box::new(Directory::new(directory)), options)])
+}
+
+/// Takes an object with all it refers to.
+fn take(caches: &Substituters, path: &StorePath, to: &Fixture) -> Result<Vec<StorePath>, CacheError> {
+    caches.take([path.clone()], &to.store, &Silent)
 }
 
 #[test]
@@ -52,9 +59,8 @@ fn every_compression_is_read_back() {
         let (path, directory) = exported(&from, compression, Some(&key()));
         let to = Fixture::new();
         let cache = open(&directory, true);
-        assert_eq!(cache.priority(), 30);
-        assert_eq!(cache.take(&path, &to.store, &Silent).unwrap().len(), 2, "{compression:?}");
-        assert!(cache.take(&path, &to.store, &Silent).unwrap().is_empty());
+        assert_eq!(take(&cache, &path, &to).unwrap().len(), 2, "{compression:?}");
+        assert!(take(&cache, &path, &to).unwrap().is_empty());
         assert!(to.store.verify(VerifyOptions { contents: true, repair: false }, &Silent).unwrap().is_empty());
         assert_eq!(to.store.require(&path).unwrap().references, from.store.require(&path).unwrap().references);
     }
@@ -65,10 +71,10 @@ fn nothing_is_taken_without_a_signature() {
     let from = Fixture::new();
     let (path, directory) = exported(&from, Compression::None, None);
     let to = Fixture::new();
-    let error = open(&directory, true).take(&path, &to.store, &Silent).unwrap_err();
+    let error = take(&open(&directory, true), &path, &to).unwrap_err();
     assert!(matches!(error, CacheError::NotSigned { .. }), "{error}");
     assert!(to.store.all_paths().unwrap().is_empty());
-    assert_eq!(open(&directory, false).take(&path, &to.store, &Silent).unwrap().len(), 2);
+    assert_eq!(take(&open(&directory, false), &path, &to).unwrap().len(), 2);
 }
 
 #[test]
@@ -81,7 +87,7 @@ fn a_cache_that_lies_is_named() {
     let fails = |text: String, reason: &str| {
         std::fs::write(&file, text).unwrap();
         let to = Fixture::new();
-        let error = open(&directory, true).take(&path, &to.store, &Silent).unwrap_err().to_string();
+        let error = take(&open(&directory, true), &path, &to).unwrap_err().to_string();
         assert!(error.contains(reason) && error.contains("file://"), "{error}");
         assert!(!to.store.is_valid(&path).unwrap());
     };
@@ -97,8 +103,45 @@ fn a_cache_that_lies_is_named() {
     std::fs::write(&nar, &bytes[..bytes.len() / 2]).unwrap();
     fails(text, "cannot take");
     std::fs::write(directory.join("nix-cache-info"), "StoreDir: /gnu/store\n").unwrap();
-    let other = BinaryCache::open(Box::new(Directory::new(&directory)), None);
-    assert!(matches!(other, Err(CacheError::OtherStore { .. })));
+    let other = BinaryCache::new(Box::new(Directory::new(&directory)), CacheOptions::default());
+    assert!(matches!(other.priority(), Err(CacheError::OtherStore { .. })));
+}
+
+#[test]
+fn of_several_caches_the_first_that_can_is_used() {
+    let from = Fixture::new();
+    let (path, directory) = exported(&from, Compression::Zstd, Some(&key()));
+    // One that has the same objects, comes first, and has lost its NARs; and one that cannot be read.
+    let broken = from.dir.path().join("broken");
+    run("cp", &from.root(), &["-a", directory.to_str().unwrap(), broken.to_str().unwrap()]);
+    std::fs::remove_dir_all(broken.join("nar")).unwrap();
+    std::fs::write(broken.join("nix-cache-info"), "StoreDir: /nix/store\nPriority: 1\n").unwrap();
+    let unreadable = from.dir.path().join("unreadable");
+    std::fs::create_dir_all(unreadable.join("nix-cache-info")).unwrap();
+    let caches = [&unreadable, &broken, &directory].map(|directory| {
+        let options = CacheOptions { keys: Some([key().public_key()].into()), ..CacheOptions::default() };
+        BinaryCache::new(Box::new(Directory::new(directory)), options)
+    });
+    let caches = Substituters::new(caches.into());
+    let to = Fixture::new();
+    let plan = caches.plan([path.clone()], &to.store, &Silent).unwrap();
+    assert_eq!((plan.objects().count(), plan.missing.len()), (2, 0));
+    assert!(plan.nar_size() > 400_000 && plan.download_size() < plan.nar_size());
+    assert_eq!(take(&caches, &path, &to).unwrap().len(), 2);
+}
+
+#[test]
+fn references_that_lead_in_a_circle_are_an_error() {
+    let from = Fixture::new();
+    let (path, directory) = exported(&from, Compression::None, None);
+    let tree = from.store.require(&path).unwrap().references.first().unwrap().clone();
+    let file = directory.join(format!("{}.narinfo", tree.hash_part()));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("References: ", &format!("References: {}", path.base_name()))).unwrap();
+    let to = Fixture::new();
+    let error = take(&open(&directory, false), &path, &to).unwrap_err();
+    assert!(matches!(error, CacheError::Cycle { .. }), "{error}");
+    assert!(to.store.all_paths().unwrap().is_empty());
 }
 
 #[test]
@@ -120,6 +163,6 @@ fn nix_takes_from_ours_and_we_from_nix_s() {
     let to = format!("file://{}?compression=bzip2", theirs.display());
     run("nix", &from.root(), &[&features[..], &["copy", "--store", store, "--to", &to, &path.to_string()]].concat());
     let fixture = Fixture::new();
-    assert_eq!(open(&theirs, true).take(&path, &fixture.store, &Silent).unwrap().len(), 2);
+    assert_eq!(take(&open(&theirs, true), &path, &fixture).unwrap().len(), 2);
     assert!(fixture.store.verify(VerifyOptions { contents: true, repair: false }, &Silent).unwrap().is_empty());
 }

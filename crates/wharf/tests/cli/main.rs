@@ -3,6 +3,7 @@
 mod frame;
 mod images;
 mod package_set;
+mod store;
 mod userland;
 
 use std::path::Path;

@@ -1,0 +1,241 @@
+//! `wharf store`: by itself, and with real Nix on the other side of a binary cache.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::{missing, text, wharf};
+
+/// A home directory with a tree to be added.
+struct Home {
+    dir: tempfile::TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        fs::create_dir_all(tree.join("bin")).unwrap();
+        fs::write(tree.join("bin/hello"), "#!/bin/sh\necho hello\n").unwrap();
+        fs::write(tree.join("same"), "x".repeat(9000)).unwrap();
+        fs::write(tree.join("too"), "x".repeat(9000)).unwrap();
+        std::os::unix::fs::symlink("bin/hello", tree.join("link")).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        wharf(self.dir.path()).args(arguments).current_dir(self.dir.path()).output().unwrap()
+    }
+
+    /// What a command that succeeds prints.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let (stdout, stderr) = text(&output);
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
+        stdout.trim_end().to_owned()
+    }
+
+    /// What a command that fails says.
+    fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?}");
+        text(&output).1
+    }
+
+    fn nix(&self, arguments: &[&str]) -> String {
+        let output = Command::new("nix")
+            .args(["--extra-experimental-features", "nix-command"])
+            .args(arguments)
+            .env("HOME", self.dir.path())
+            .env_remove("NIX_REMOTE")
+            .output()
+            .unwrap();
+        let (stdout, stderr) = text(&output);
+        assert!(output.status.success(), "nix {arguments:?}: {stderr}");
+        stdout
+    }
+}
+
+/// Serves a directory on loopback; the address.
+fn serve(directory: PathBuf) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let directory = directory.clone();
+            std::thread::spawn(move || answer(stream.unwrap(), &directory));
+        }
+    });
+    address
+}
+
+fn answer(mut stream: TcpStream, directory: &Path) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+    let Some(request) = lines.next() else { return };
+    lines.take_while(|line| !line.is_empty()).for_each(drop);
+    let (method, target) = request.split_once(' ').unwrap();
+    let name = target.split(' ').next().unwrap().trim_start_matches('/');
+    let (status, body) = match fs::read(directory.join(name)) {
+        Ok(body) => ("200 OK", body),
+        Err(_) => ("404 Not Found", Vec::new()),
+    };
+    let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).unwrap();
+    if method != "HEAD" {
+        let _ = stream.write_all(&body);
+    }
+}
+
+fn has_nix() -> bool {
+    let there = Command::new("nix").arg("--version").output().is_ok();
+    if !there {
+        missing("nix");
+    }
+    there
+}
+
+#[test]
+fn nix_substitutes_from_a_cache_that_wharf_has_filled() {
+    if !has_nix() {
+        return;
+    }
+    let home = Home::new();
+    let path = home.ok(&["store", "add", "tree"]);
+    let public = home.ok(&["store", "key", "generate", "test-1", "secret"]);
+    assert_eq!(home.ok(&["store", "key", "public", "secret"]), public);
+    for compression in ["xz", "zstd", "bzip2", "none", "gzip", "br"] {
+        let cache = home.path(&format!("cache-{compression}"));
+        let address = format!("file://{}?compression={compression}", cache.display());
+        home.ok(&["store", "push", &address, "--secret-key", "secret", &path]);
+        let root = home.path(&format!("root-{compression}"));
+        for from in [format!("file://{}", cache.display()), serve(cache)] {
+            let keys = ["--option", "trusted-public-keys", &public];
+            let copy = ["copy", "--from", &from, "--to", root.to_str().unwrap(), &path];
+            home.nix(&[&copy[..], &keys].concat());
+            home.nix(&["store", "verify", "--store", root.to_str().unwrap(), "--all"]);
+            assert_eq!(fs::read_to_string(root.join(&path[1..]).join("link")).unwrap(), "#!/bin/sh\necho hello\n");
+            home.nix(&["store", "delete", "--store", root.to_str().unwrap(), &path]);
+        }
+    }
+}
+
+#[test]
+fn wharf_substitutes_from_a_cache_that_nix_has_filled() {
+    if !has_nix() {
+        return;
+    }
+    let home = Home::new();
+    let root = home.path("nix-root");
+    let root = root.to_str().unwrap();
+    let path = home.nix(&["store", "add-path", "--store", root, home.path("tree").to_str().unwrap()]);
+    let path = path.trim();
+    let public = home.ok(&["store", "key", "generate", "test-1", "secret"]);
+    for compression in ["xz", "zstd"] {
+        let cache = home.path(&format!("cache-{compression}"));
+        let secret = home.path("secret");
+        let to = format!("file://{}?compression={compression}&secret-key={}", cache.display(), secret.display());
+        home.nix(&["copy", "--store", root, "--to", &to, path]);
+        let address = serve(cache);
+        let store = format!("into-{compression}");
+        let copy = ["store", "copy", "--from", &address, "--to", &store, path];
+        home.ok(&[&copy[..], &["--trusted-public-keys", &public]].concat());
+        home.nix(&["store", "verify", "--store", home.path(&store).to_str().unwrap(), "--all", "--no-trust"]);
+    }
+}
+
+#[test]
+fn nothing_unsigned_is_copied_unless_asked_for() {
+    let home = Home::new();
+    // An object whose path does not follow from its content.
+    let target = [
+        "build",
+        "--no-link",
+        "-E",
+        "derivation { name = \"d\"; system = builtins.currentSystem; builder = \"/bin/sh\"; args = [ \"-c\" \"echo hello > $out\" ]; }",
+    ];
+    let path = home.ok(&target);
+    home.ok(&["store", "push", &format!("file://{}", home.path("cache").display()), &path]);
+    let from = format!("file://{}", home.path("cache").display());
+    let copy = ["store", "copy", "--from", &from, "--to", "other", &path];
+    assert!(home.fails(&copy).contains("not signed by a trusted key"));
+    let public = home.ok(&["store", "key", "generate", "k-1", "secret"]);
+    home.ok(&["store", "sign", "--key", "secret", "--cache", &from, &path]);
+    assert!(home.fails(&copy).contains("not signed by a trusted key"));
+    home.ok(&[&copy[..], &["--extra-trusted-public-keys", &public]].concat());
+    assert!(home.fails(&["store", "copy", "--from", "other", "--to", "third", &path]).contains("not signed"));
+    home.ok(&["store", "copy", "--from", "other", "--to", "third", "--no-check-sigs", &path]);
+    assert!(home.ok(&["--store", "third", "store", "path-info", "--sigs", &path]).contains("k-1:"));
+    // The same cache in nix.conf: taken, not built.
+    fs::create_dir_all(home.path(".config/nix")).unwrap();
+    let conf = format!("substituters = {from}\ntrusted-public-keys = {public}\n");
+    fs::write(home.path(".config/nix/nix.conf"), conf).unwrap();
+    let built = home.run(&[&["--store", "fourth"], &target[..]].concat());
+    assert!(built.status.success(), "{}", text(&built).1);
+    let infos = home.ok(&["--store", "fourth", "store", "path-info", "--json", &path]);
+    assert!(infos.contains("\"ultimate\":false"), "{infos}");
+}
+
+#[test]
+fn a_damaged_object_is_found_and_replaced() {
+    let home = Home::new();
+    let path = home.ok(&["store", "add", "tree"]);
+    let cache = format!("file://{}", home.path("cache").display());
+    home.ok(&["store", "push", &cache, &path]);
+    let real = PathBuf::from(home.ok(&["store", "real-path", &path]));
+    fs::set_permissions(real.join("same"), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    fs::write(real.join("same"), "changed").unwrap();
+    assert!(home.fails(&["store", "verify", "--contents"]).contains("wharf store repair"));
+    assert!(home.fails(&["store", "repair", "--substituters", ""]).contains("no binary cache has"));
+    assert_eq!(home.ok(&["store", "repair", "--substituters", &cache]), path);
+    home.ok(&["store", "verify", "--contents"]);
+}
+
+#[test]
+fn objects_are_looked_into() {
+    let home = Home::new();
+    let path = home.ok(&["store", "add", "tree"]);
+    assert_eq!(home.ok(&["store", "ls", &path]), "./bin\n./link\n./same\n./too");
+    assert!(home.ok(&["store", "ls", "-lR", &path]).contains("./link -> bin/hello"));
+    assert_eq!(home.ok(&["store", "cat", &format!("{path}/bin/hello")]), "#!/bin/sh\necho hello");
+    assert!(home.fails(&["store", "cat", &format!("{path}/link")]).contains("no regular file"));
+    assert!(home.fails(&["store", "cat", &format!("{path}/link/../../x")]).contains("no directory"));
+    let hash = home.ok(&["store", "hash", "tree"]);
+    let info = home.ok(&["store", "path-info", "--json", "-S", &path]);
+    assert!(info.contains(&hash) && info.contains("closureSize"), "{info}");
+    assert!(home.ok(&["store", "path-info", "-sSh", &path]).contains("KiB"));
+    assert_eq!(home.ok(&["store", "why-depends", &path, &path]), path);
+    if has_nix() {
+        assert_eq!(home.nix(&["hash", "path", home.path("tree").to_str().unwrap()]).trim(), hash);
+        let flat =
+            home.nix(&["hash", "file", "--type", "sha512", "--base32", home.path("tree/same").to_str().unwrap()]);
+        let ours = ["store", "hash", "--flat", "--type", "sha512", "--format", "nix32", "tree/same"];
+        assert_eq!(home.ok(&ours), flat.trim());
+        let listed =
+            home.nix(&["store", "ls", "-lR", "--store", home.path(".local/share/wharf").to_str().unwrap(), &path]);
+        assert_eq!(home.ok(&["store", "ls", "-lR", &path]), listed.trim_end());
+    }
+}
+
+#[test]
+fn what_nobody_needs_goes_and_what_is_the_same_is_kept_once() {
+    let home = Home::new();
+    let path = home.ok(&["store", "add", "tree"]);
+    home.ok(&["store", "optimise"]);
+    let real = PathBuf::from(home.ok(&["store", "real-path", &path]));
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(real.join("same").metadata().unwrap().ino(), real.join("too").metadata().unwrap().ino());
+    assert_eq!(real.metadata().unwrap().mtime(), 1);
+    home.ok(&["store", "verify", "--contents"]);
+    assert_eq!(home.ok(&["store", "gc", "--dry-run"]), path);
+    assert_eq!(home.ok(&["store", "gc", "--dry-run", "--keep-days", "1"]), "");
+    assert_eq!(home.ok(&["store", "gc", "--dry-run", "--max-size", "1G"]), "");
+    home.ok(&["store", "gc", "--max-size", "1k"]);
+    assert_eq!(home.ok(&["store", "path-info"]), "");
+    assert_eq!(fs::read_dir(real.parent().unwrap().join(".links")).unwrap().count(), 0);
+}
