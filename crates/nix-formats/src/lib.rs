@@ -22,6 +22,7 @@ pub mod placeholder;
 pub mod self_hash;
 pub mod signature;
 pub mod store_path;
+pub mod worker;
 
 /// The store directory that every path and hash is computed for.
 pub const STORE_DIR: &str = "/nix/store";

@@ -6,7 +6,7 @@ use std::io;
 use nix_formats::store_path::StorePath;
 
 use crate::progress::{Activity, Outcome, Progress, Task};
-use crate::{PathInfo, Store, StoreError, fs_nar};
+use crate::{PathInfo, Store, StoreError};
 
 /// Copies objects with all that they refer to, each after what it refers to; returns what was copied. `accept` looks at
 /// each object that is to be copied, before anything is.
@@ -38,18 +38,18 @@ pub fn copy<E: From<StoreError>>(
 
 fn copy_one(from: &dyn Store, info: &PathInfo, to: &dyn Store, progress: &dyn Progress) -> Result<(), StoreError> {
     let task = Task::start(progress, Activity::Copy, info.path.name(), Some(info.nar_size));
-    let source = from.real_path(&info.path);
-    let (mut reader, writer) = io::pipe().map_err(StoreError::io("make a pipe for", &source))?;
+    let (mut reader, mut writer) = io::pipe().map_err(StoreError::io("make a pipe for", info.path.to_absolute()))?;
     // Whoever copies a store trusts what the other side has built no more than what it has got.
     let info = PathInfo { ultimate: false, registration_time: 0, ..info.clone() };
     std::thread::scope(|scope| {
-        let dumping = scope.spawn(|| fs_nar::dump(&source, &mut fs_nar::everything, writer).map(drop));
+        let path = info.path.clone();
+        let dumping = scope.spawn(move || from.write_nar(&path, &mut writer));
         let added = to.add_nar(&info, &mut reader);
         // The writer must not wait for a reader that has given up.
         drop(reader);
         match dumping.join() {
             // Of two failures that one came first which made the other.
-            Ok(Err(error)) if added.is_ok() || !error.is_broken_pipe() => Err(error.into()),
+            Ok(Err(error)) if added.is_ok() || !error.is_broken_pipe() => Err(error),
             _ => added,
         }
     })?;

@@ -8,6 +8,7 @@ use nix_formats::derivation::ParseError;
 use nix_formats::hash::Hash;
 use nix_formats::nar::NarError;
 use nix_formats::store_path::{StorePath, StorePathError};
+use nix_formats::worker::WireError;
 use thiserror::Error;
 
 use crate::fs_nar::TreeError;
@@ -125,6 +126,22 @@ pub enum StoreError {
         /// A referrer or a root.
         needed_by: String,
     },
+    /// A Nix daemon has failed to do what was asked.
+    #[error("the Nix daemon at '{address}' says: {message}")]
+    DaemonSaid {
+        /// The socket or the host.
+        address: String,
+        /// What it says.
+        message: String,
+    },
+    /// A Nix daemon cannot be reached, or not be understood.
+    #[error("the connection to the Nix daemon at '{address}' failed: {source}")]
+    DaemonLost {
+        /// The socket or the host.
+        address: String,
+        /// Why.
+        source: WireError,
+    },
     /// A place for a root link that is taken.
     #[error("cannot make the root '{}': {reason}", path.display())]
     BadRoot {
@@ -144,14 +161,22 @@ impl StoreError {
 
     /// Whether the disk, or the user's share of it, is full.
     pub fn is_disk_full(&self) -> bool {
-        let error = match self {
+        if let Self::Database { source, .. } = self {
+            return source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+        }
+        matches!(self.io_kind(), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+
+    /// Whether the reader of a pipe that was written to is gone.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        self.io_kind() == Some(io::ErrorKind::BrokenPipe)
+    }
+
+    fn io_kind(&self) -> Option<io::ErrorKind> {
+        match self {
             Self::Io { source, .. }
-            | Self::Tree(TreeError::Io { source, .. } | TreeError::Nar(NarError::Io(source))) => source,
-            Self::Database { source, .. } => {
-                return source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
-            }
-            _ => return false,
-        };
-        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            | Self::Tree(TreeError::Io { source, .. } | TreeError::Nar(NarError::Io(source))) => Some(source.kind()),
+            _ => None,
+        }
     }
 }

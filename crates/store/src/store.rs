@@ -1,7 +1,7 @@
 //! What every store can do.
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use nix_formats::content_address::Method;
@@ -9,7 +9,7 @@ use nix_formats::derivation::{Derivation, ParseError};
 use nix_formats::hash::HashAlgo;
 use nix_formats::store_path::StorePath;
 
-use crate::fs_nar::Filter;
+use crate::fs_nar::{self, Filter};
 use crate::{PathInfo, StoreError};
 
 /// A store. Calls may come from many threads, and other processes may work on the same store at the same time.
@@ -51,6 +51,11 @@ pub trait Store: Send + Sync {
     /// Adds an object from its NAR, which must have the hash and the size that `info` says; its references must be
     /// valid, and its path must follow from its content address if it has one.
     fn add_nar(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<(), StoreError>;
+
+    /// Writes the NAR of a valid object to `out`.
+    fn write_nar(&self, path: &StorePath, out: &mut dyn Write) -> Result<(), StoreError> {
+        Ok(fs_nar::dump(&self.real_path(path), &mut fs_nar::everything, out).map(drop)?)
+    }
 
     /// Makes the link `link` to an object, and keeps the object as long as the link is there.
     fn add_root(&self, link: &Path, path: &StorePath) -> Result<(), StoreError>;

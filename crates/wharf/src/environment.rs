@@ -15,6 +15,8 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("NIX_CONFIG", "Settings as in nix.conf, which count more than those of any file"),
     ("NIX_CONF_DIR", "The directory of the machine's nix.conf; default /etc/nix"),
     ("NIX_USER_CONF_FILES", "The user's files of settings; default $XDG_CONFIG_HOME/nix/nix.conf"),
+    ("NIX_DAEMON_SOCKET_PATH", "Where this machine's Nix daemon listens; default /nix/var/nix/daemon-socket/socket"),
+    ("NIX_SSHOPTS", "More options for ssh when it reaches an ssh-ng: store"),
     ("NIX_SSL_CERT_FILE", "Used before SSL_CERT_FILE where Nix would use it: for binary caches and fetchers"),
     ("AWS_ACCESS_KEY_ID", "With AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN: who you are at s3: binary caches"),
     ("AWS_PROFILE", "Which keys of ~/.aws/credentials, or of AWS_SHARED_CREDENTIALS_FILE, to use there instead"),

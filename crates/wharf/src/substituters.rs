@@ -1,6 +1,7 @@
 //! Which binary caches are used, and how: from the command line, else as Nix is told on this machine.
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use fetch::{Aws, CacheSettings, Netrc, Network, NetworkSettings, Tokens, open_ca
 use nix_formats::nix_conf::NixConf;
 use nix_formats::signature::PublicKey;
 use store::cache::{BinaryCache, CacheOptions, Lifetimes, Lookups, Substituters};
+use store::daemon::DEFAULT_SOCKET;
 
 use crate::environment;
 use crate::failure::Failure;
@@ -24,7 +26,7 @@ const DEFAULT_KEY: &str = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFG
 #[command(next_help_heading = "Binary caches")]
 pub(crate) struct SubstituterArguments {
     /// Take what these binary caches have instead of building it; '' for none [default: nix.conf's, else
-    /// https://cache.nixos.org for what comes from nixpkgs]
+    /// the store of this machine's Nix and, for what comes from nixpkgs, https://cache.nixos.org]
     #[arg(long, value_name = "URL", value_delimiter = ' ')]
     substituters: Option<Vec<String>>,
     /// More binary caches
@@ -88,6 +90,10 @@ impl SubstituterArguments {
         // Without any, only those count that the command line names.
         let substitute = reach.conf.flag("substitute") != Some(false) || self.substituters.is_some();
         if substitute {
+            // What the machine's own Nix has need not be downloaded.
+            if is_default && UnixStream::connect(daemon_socket()).is_ok() {
+                caches.extend(reach.cache("daemon", false)?);
+            }
             for url in named.unwrap_or_else(|| vec![DEFAULT_CACHE.to_owned()]) {
                 caches.extend(reach.cache(&url, is_default)?);
             }
@@ -167,6 +173,7 @@ impl Reach {
                 network: Network::new(servers),
                 tokens: Tokens(conf.pairs("access-tokens")),
                 aws: aws(settings),
+                daemon_socket: Some(daemon_socket()),
             },
             conf,
         })
@@ -198,6 +205,11 @@ impl Reach {
             None => substituters,
         }
     }
+}
+
+/// Where the machine's own Nix daemon listens, if it does.
+pub(crate) fn daemon_socket() -> PathBuf {
+    environment::directory("NIX_DAEMON_SOCKET_PATH").unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET))
 }
 
 /// A list by its name, or by the one that it had before.

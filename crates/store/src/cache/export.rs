@@ -14,7 +14,6 @@ use tempfile::NamedTempFile;
 use super::compression::{compress, extension};
 use super::parallel::{in_order, spread};
 use super::{CACHE_INFO, CacheError, Transport};
-use crate::fs_nar::{self, TreeError};
 use crate::progress::{Activity, Outcome, Progress, Task};
 use crate::{PathInfo, Store, StoreError};
 
@@ -158,15 +157,18 @@ fn compressed(
 ) -> Result<(NarInfo, NamedTempFile), CacheError> {
     let failed = |source| unwritable(cache, known.path.base_name(), source);
     let temporary = cache.temporary().map_err(failed)?;
-    let source = store.real_path(&known.path);
     let mut nar_hash = None;
     let out = HashWriter::new(HashAlgo::Sha256, io::BufWriter::with_capacity(128 * 1024, temporary));
-    let out = compress::<_, TreeError>(options.compression, options.level, out, |stream| {
-        let hashed = HashWriter::new(HashAlgo::Sha256, Reported { inner: stream, task });
-        nar_hash = Some(fs_nar::dump(&source, &mut fs_nar::everything, hashed)?.finish().0);
+    let compressed = compress::<_, CompressError>(options.compression, options.level, out, |stream| {
+        let mut hashed = HashWriter::new(HashAlgo::Sha256, Reported { inner: stream, task });
+        store.write_nar(&known.path, &mut hashed)?;
+        nar_hash = Some(hashed.finish().0);
         Ok(())
-    })
-    .map_err(StoreError::Tree)?;
+    });
+    let out = compressed.map_err(|error| match error {
+        CompressError::Store(error) => error.into(),
+        CompressError::Write(error) => failed(error),
+    })?;
     if let Some(actual) = nar_hash.filter(|hash| *hash != known.nar_hash) {
         let path = known.path.clone();
         return Err(StoreError::HashMismatch { path, expected: known.nar_hash.into(), actual: actual.into() }.into());
@@ -187,6 +189,24 @@ fn compressed(
         content_address: known.content_address,
     };
     Ok((info, content))
+}
+
+/// Why an archive could not be compressed.
+enum CompressError {
+    Store(StoreError),
+    Write(io::Error),
+}
+
+impl From<StoreError> for CompressError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<io::Error> for CompressError {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
+    }
 }
 
 fn add_signatures(info: &mut NarInfo, keys: &[SecretKey]) {

@@ -129,15 +129,6 @@ impl From<io::Error> for TreeError {
 }
 
 impl TreeError {
-    /// Whether the reader of a pipe that was written to is gone.
-    pub(crate) fn is_broken_pipe(&self) -> bool {
-        let error = match self {
-            Self::Io { source, .. } | Self::Nar(NarError::Io(source)) => source,
-            _ => return false,
-        };
-        error.kind() == io::ErrorKind::BrokenPipe
-    }
-
     pub(crate) fn io<E: Into<io::Error>>(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source: source.into() }

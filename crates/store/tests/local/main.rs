@@ -3,6 +3,7 @@
 mod adding;
 mod caching;
 mod collecting;
+mod daemon;
 mod killing;
 mod nix;
 

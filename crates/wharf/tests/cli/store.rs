@@ -239,3 +239,65 @@ fn what_nobody_needs_goes_and_what_is_the_same_is_kept_once() {
     assert_eq!(home.ok(&["store", "path-info"]), "");
     assert_eq!(fs::read_dir(real.parent().unwrap().join(".links")).unwrap().count(), 0);
 }
+
+/// A daemon of real Nix over a store of its own, ended when it is dropped.
+struct Daemon(std::process::Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn objects_go_to_other_stores_of_nix_through_their_daemons() {
+    if !has_nix() {
+        return;
+    }
+    let home = Home::new();
+    let path = home.ok(&["store", "add", "tree"]);
+    // `ssh` that runs the command on this machine, with a store of its own.
+    let bin = home.path("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let root = home.path("far");
+    let script = format!(
+        "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift 2\nNIX_REMOTE='local?root={}' exec \"$@\"\n",
+        root.display()
+    );
+    fs::write(bin.join("ssh"), script).unwrap();
+    fs::set_permissions(bin.join("ssh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let ssh = |arguments: &[&str]| {
+        let path = format!("{}:/usr/bin:/bin", bin.display());
+        let output =
+            wharf(home.dir.path()).args(arguments).env("PATH", path).current_dir(home.dir.path()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output).1);
+    };
+    ssh(&["store", "copy", "--to", "ssh-ng://me@far.example.org", &path]);
+    home.nix(&["store", "verify", "--store", root.to_str().unwrap(), "--all"]);
+    ssh(&["store", "copy", "--from", "ssh-ng://far.example.org", "--to", "back", &path]);
+    assert_eq!(home.ok(&["--store", "back", "store", "path-info"]), path);
+    assert!(home.fails(&["store", "copy", "--to", "ssh-ng://-oProxyCommand=x", &path]).contains("names no host"));
+
+    let socket = home.path("socket");
+    let near = home.path("near");
+    let daemon = Command::new("nix-daemon")
+        .env("NIX_REMOTE", format!("local?root={}", near.display()))
+        .env("NIX_DAEMON_SOCKET_PATH", &socket)
+        .env("HOME", home.dir.path())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let _daemon = Daemon(daemon.unwrap());
+    let started = std::time::Instant::now();
+    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        assert!(started.elapsed().as_secs() < 20, "nix-daemon does not listen");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let output = wharf(home.dir.path())
+        .args(["store", "copy", "--to", "daemon", &path])
+        .env("NIX_DAEMON_SOCKET_PATH", &socket)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output).1);
+    home.nix(&["store", "verify", "--store", near.to_str().unwrap(), "--all"]);
+}

@@ -8,14 +8,16 @@ use nix_formats::signature::SecretKey;
 use nix_formats::store_path::StorePath;
 use serde_json::json;
 use store::cache::{ExportOptions, export};
-use store::{LocalStore, PathInfo};
+use store::daemon::{DaemonOptions, DaemonStore, SshHost, SshOptions};
+use store::{LocalStore, PathInfo, Store};
 
 use super::key;
 use super::paths::parse_all;
+use crate::environment;
 use crate::failure::Failure;
 use crate::progress;
 use crate::settings::Settings;
-use crate::substituters::{NetworkArguments, Reach, TrustArguments};
+use crate::substituters::{NetworkArguments, Reach, TrustArguments, daemon_socket};
 
 /// What is written into a cache.
 #[derive(clap::Args)]
@@ -53,19 +55,22 @@ pub(super) struct Push {
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-A binary cache is an address such as file:///DIR, https://… or s3://BUCKET; a directory is a store below it.
+A binary cache is an address such as file:///DIR, https://… or s3://BUCKET. A store is the directory that it is below, `daemon`
+for that of this machine's Nix, or ssh-ng://HOST for another machine's.
 
 Examples:
   wharf store copy --from https://cache.nixos.org /nix/store/…-hello-2.12.1
   wharf store copy --to file:///media/usb ./result
   wharf store copy --from file:///media/usb --no-check-sigs /nix/store/…-web
-  wharf store copy --to ./other-store ./result")]
+  wharf store copy --to ./other-store ./result
+  wharf store copy --to daemon ./result
+  wharf store copy --to ssh-ng://build@farm.example.org ./result")]
 pub(super) struct Copy {
     /// Where from: a binary cache, or the directory of a store [default: the store]
-    #[arg(long, value_name = "URL|DIR", required_unless_present = "to")]
+    #[arg(long, value_name = "URL|DIR|daemon", required_unless_present = "to")]
     from: Option<String>,
     /// Where to: a binary cache, or the directory of a store [default: the store]
-    #[arg(long, value_name = "URL|DIR")]
+    #[arg(long, value_name = "URL|DIR|daemon")]
     to: Option<String>,
     /// Store paths, or links to them such as ./result
     #[arg(required = true)]
@@ -80,7 +85,7 @@ pub(super) struct Copy {
 
 /// One end of a copy.
 enum End {
-    Store(LocalStore),
+    Store(Box<dyn Store>),
     Cache(String, OpenCache),
 }
 
@@ -100,11 +105,11 @@ pub(super) fn copy(arguments: &Copy, settings: &Settings) -> Result<i32, Failure
     let progress = progress::observer(settings);
     let shown = arguments.to.clone().unwrap_or_else(|| settings.data.display().to_string());
     let copied = match (&from, &to) {
-        (End::Store(from), End::Cache(_, to)) => fill(from, &paths, to, &arguments.written, &reach, settings)?,
-        (End::Cache(address, _), End::Store(to)) => take(address, &paths, to, &reach, settings)?,
+        (End::Store(from), End::Cache(_, to)) => fill(&**from, &paths, to, &arguments.written, &reach, settings)?,
+        (End::Cache(address, _), End::Store(to)) => take(address, &paths, &**to, &reach, settings)?,
         (End::Store(from), End::Store(to)) => {
             let accept = |info: &PathInfo| check_signature(info, &reach);
-            store::copy(from, &paths, to, accept, &*progress)?
+            store::copy(&**from, &paths, &**to, accept, &*progress)?
         }
         (End::Cache(address, _), End::Cache(_, to)) => {
             // Through a store of its own, so that what arrives is checked as whole objects before it is passed on.
@@ -125,10 +130,13 @@ impl End {
     fn open(place: Option<&str>, must_be_there: bool, reach: &Reach, settings: &Settings) -> Result<Self, Failure> {
         let directory = match place {
             None => settings.data.clone(),
-            Some(text) if text.contains(':') => {
-                return Ok(Self::Cache(text.to_owned(), open_cache(text, &reach.caches)?));
-            }
-            Some(text) => PathBuf::from(text),
+            Some(text) => match daemon(text, reach, settings)? {
+                Some(store) => return Ok(Self::Store(Box::new(store))),
+                None if text.contains(':') => {
+                    return Ok(Self::Cache(text.to_owned(), open_cache(text, &reach.caches)?));
+                }
+                None => PathBuf::from(text),
+            },
         };
         if directory.join("nix-cache-info").exists() {
             let absolute = directory.canonicalize().unwrap_or(directory);
@@ -139,8 +147,43 @@ impl End {
             return Err(Failure::new(format!("there is no store in '{}'", directory.display()))
                 .help("a binary cache in a directory is written file:///DIR"));
         }
-        Ok(Self::Store(LocalStore::open(&directory)?))
+        Ok(Self::Store(Box::new(LocalStore::open(&directory)?)))
     }
+}
+
+/// The store behind a daemon, if that is what a text names.
+fn daemon(text: &str, reach: &Reach, settings: &Settings) -> Result<Option<DaemonStore>, Failure> {
+    let options = DaemonOptions { take_unsigned: reach.keys.is_none(), ..DaemonOptions::default() };
+    let progress = progress::observer(settings);
+    if text == "daemon" {
+        let store = Path::new(nix_formats::STORE_DIR);
+        return Ok(Some(DaemonStore::open(&daemon_socket(), store, options, progress)?));
+    }
+    let Some(rest) = text.strip_prefix("ssh-ng://") else { return Ok(None) };
+    if settings.offline {
+        return Err(Failure::new(format!("'{text}' cannot be reached, for the network is not used (--offline)")));
+    }
+    let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let wrong = |problem: String| Failure::usage(format!("cannot use '{text}' as a store: {problem}"));
+    let host = SshHost::parse(host.trim_end_matches('/')).ok_or_else(|| wrong("it names no host".to_owned()))?;
+    let extra = environment::text("NIX_SSHOPTS").unwrap_or_default();
+    let mut ssh =
+        SshOptions { options: extra.split_whitespace().map(str::to_owned).collect(), ..SshOptions::default() };
+    for (name, value) in
+        query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    {
+        match name {
+            "ssh-key" => ssh.key = Some(PathBuf::from(value)),
+            "remote-program" => ssh.program = Some(value.to_owned()),
+            "remote-store" => ssh.remote_store = Some(value.to_owned()),
+            _ => {
+                return Err(wrong(format!(
+                    "it has no parameter '{name}'; there are ssh-key, remote-program, remote-store"
+                )));
+            }
+        }
+    }
+    Ok(Some(DaemonStore::open_ssh(host, ssh, options, progress)?))
 }
 
 fn is_store(directory: &Path) -> bool {
@@ -150,7 +193,7 @@ fn is_store(directory: &Path) -> bool {
 fn take(
     address: &str,
     paths: &[StorePath],
-    store: &LocalStore,
+    store: &dyn Store,
     reach: &Reach,
     settings: &Settings,
 ) -> Result<Vec<StorePath>, Failure> {
@@ -162,7 +205,7 @@ fn take(
 }
 
 fn fill(
-    store: &LocalStore,
+    store: &dyn Store,
     paths: &[StorePath],
     cache: &OpenCache,
     written: &Written,

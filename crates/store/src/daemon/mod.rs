@@ -1,0 +1,232 @@
+//! The store of a machine's own Nix, through its daemon: by the worker protocol, over a Unix socket or through ssh.
+//!
+//! [`DaemonStore`] speaks every version of the protocol from 1.34 (Nix 2.8) to 1.38, with its negotiation of features. It
+//! opens connections as they are needed and keeps them: temporary roots last as long as the connection on which they
+//! were made.
+
+mod connection;
+mod objects;
+mod operations;
+mod report;
+mod source;
+mod ssh;
+
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix_formats::worker::{Version, WireError, WireReader, WireWriter};
+
+use crate::StoreError;
+use crate::progress::Progress;
+use connection::{Connection, Streams};
+
+pub use operations::{CollectedByDaemon, DaemonRoot, Outlook};
+pub use source::DaemonSource;
+pub use ssh::{SshHost, SshOptions};
+
+/// Where a daemon listens if nothing else is said.
+pub const DEFAULT_SOCKET: &str = "/nix/var/nix/daemon-socket/socket";
+
+/// What a daemon is told of how to work.
+#[derive(Clone, Debug)]
+pub struct DaemonOptions {
+    /// Go on with what does not depend on a failed build.
+    pub keep_going: bool,
+    /// Keep the directory of a failed build.
+    pub keep_failed: bool,
+    /// How many derivations are built at the same time.
+    pub jobs: u64,
+    /// How many processors each build may use; 0 for all.
+    pub cores: u64,
+    /// Take what binary caches have.
+    pub substitute: bool,
+    /// Take objects that nobody has signed. The daemon heeds it only from users whom it trusts.
+    pub take_unsigned: bool,
+}
+
+impl Default for DaemonOptions {
+    fn default() -> Self {
+        Self { keep_going: false, keep_failed: false, jobs: 1, cores: 0, substitute: true, take_unsigned: false }
+    }
+}
+
+/// A way to a daemon.
+enum Way {
+    Socket(PathBuf),
+    Ssh(SshHost, SshOptions),
+}
+
+/// The store behind a daemon.
+pub struct DaemonStore {
+    way: Way,
+    address: String,
+    options: DaemonOptions,
+    progress: Arc<dyn Progress>,
+    /// Where `/nix/store` lies in this machine's file system; `None` if the daemon is elsewhere.
+    store_dir: Option<PathBuf>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl DaemonStore {
+    /// The daemon that listens at a socket of this machine, whose objects lie in `store_dir`.
+    ///
+    /// # Errors
+    /// Nobody answers there, or not in a version that is spoken here.
+    pub fn open(
+        socket: &Path,
+        store_dir: &Path,
+        options: DaemonOptions,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Self, StoreError> {
+        let address = socket.display().to_string();
+        Self::connect_first(Way::Socket(socket.to_owned()), address, Some(store_dir.to_owned()), options, progress)
+    }
+
+    /// The daemon of another machine, started through the system's `ssh`.
+    ///
+    /// # Errors
+    /// As with [`DaemonStore::open`].
+    pub fn open_ssh(
+        host: SshHost,
+        ssh: SshOptions,
+        options: DaemonOptions,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Self, StoreError> {
+        let address = format!("ssh-ng://{host}");
+        Self::connect_first(Way::Ssh(host, ssh), address, None, options, progress)
+    }
+
+    fn connect_first(
+        way: Way,
+        address: String,
+        store_dir: Option<PathBuf>,
+        options: DaemonOptions,
+        progress: Arc<dyn Progress>,
+    ) -> Result<Self, StoreError> {
+        let store = Self { way, address, options, progress, store_dir, idle: Mutex::default() };
+        let first = store.connect()?;
+        store.put_back(first);
+        Ok(store)
+    }
+
+    /// The version of the protocol that both sides speak.
+    pub fn version(&self) -> Result<Version, StoreError> {
+        let connection = self.take()?;
+        let version = connection.version;
+        self.put_back(connection);
+        Ok(version)
+    }
+
+    /// The version of the daemon's Nix, as it says.
+    pub fn nix_version(&self) -> Result<String, StoreError> {
+        let connection = self.take()?;
+        let version = connection.nix_version.clone();
+        self.put_back(connection);
+        Ok(version)
+    }
+
+    /// Whether the daemon believes what we say of objects; `None` if it does not tell (before 1.35).
+    pub fn trusts_us(&self) -> Result<Option<bool>, StoreError> {
+        let connection = self.take()?;
+        let trusts = connection.trusts_us;
+        self.put_back(connection);
+        Ok(trusts)
+    }
+
+    fn connect(&self) -> Result<Connection, StoreError> {
+        let streams = match &self.way {
+            Way::Socket(path) => UnixStream::connect(path).and_then(Streams::of_socket),
+            Way::Ssh(host, options) => options.start(host),
+        };
+        let streams = streams.map_err(|error| self.lost(error.into()))?;
+        let mut connection = Connection::open(streams).map_err(|error| self.lost(error))?;
+        connection.set_options(&self.options).map_err(|failure| self.explain(failure))?;
+        Ok(connection)
+    }
+
+    fn take(&self) -> Result<Connection, StoreError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| self.connect(), Ok)
+    }
+
+    fn put_back(&self, connection: Connection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+
+    /// Asks, and reads the answer. A connection that has failed is not used again.
+    fn call<T>(
+        &self,
+        operation: u64,
+        question: impl FnOnce(&mut WireWriter<connection::Output>) -> io::Result<()>,
+        answer: impl FnOnce(&mut WireReader<connection::Input>, Version) -> Result<T, WireError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.take()?;
+        let result = connection.call(operation, &*self.progress, question, answer);
+        self.settle(connection, result)
+    }
+
+    /// Asks and sends a content with it. If `content` fails, its error is returned.
+    fn send<T>(
+        &self,
+        operation: u64,
+        question: impl FnOnce(&mut WireWriter<connection::Output>) -> io::Result<()>,
+        content: impl FnOnce(&mut dyn Write) -> Result<(), StoreError>,
+        answer: impl FnOnce(&mut WireReader<connection::Input>, Version) -> Result<T, WireError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.take()?;
+        let mut content_error = None;
+        let result = connection.send(
+            operation,
+            &*self.progress,
+            question,
+            |out| content(out).map_err(|error| content_error = Some(error)).is_ok(),
+            answer,
+        );
+        let result = self.settle(connection, result);
+        match content_error {
+            // The daemon complains too, of a content that ends too early.
+            Some(error) if !matches!(result, Err(StoreError::DaemonLost { .. })) => Err(error),
+            _ => result,
+        }
+    }
+
+    fn settle<T>(&self, connection: Connection, result: Result<T, Failure>) -> Result<T, StoreError> {
+        if matches!(result, Ok(_) | Err(Failure::Said(_))) {
+            self.put_back(connection);
+        }
+        result.map_err(|failure| self.explain(failure))
+    }
+
+    fn explain(&self, failure: Failure) -> StoreError {
+        match failure {
+            Failure::Said(message) => StoreError::DaemonSaid { address: self.address.clone(), message },
+            Failure::Lost(error) => self.lost(error),
+        }
+    }
+
+    fn lost(&self, source: WireError) -> StoreError {
+        StoreError::DaemonLost { address: self.address.clone(), source }
+    }
+}
+
+/// Why an operation has failed.
+enum Failure {
+    /// The daemon says so; the connection is as it was.
+    Said(String),
+    /// The connection is of no use any more.
+    Lost(WireError),
+}
+
+impl From<WireError> for Failure {
+    fn from(error: WireError) -> Self {
+        Self::Lost(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Lost(error.into())
+    }
+}
