@@ -45,6 +45,7 @@ pub struct Realised {
 }
 
 /// What would be done to realise something.
+#[derive(Default)]
 pub struct Outlook {
     /// The derivations that would be built, in an order in which they could be.
     pub build: Vec<StorePath>,

@@ -113,8 +113,8 @@ pub enum BuildError {
     },
     /// Building again has given something else.
     #[error(
-        "derivation '{}' is not deterministic: output '{output}' differs from '{}'; the new one is in '{}'",
-        derivation.to_absolute(), registered.display(), rebuilt.display()
+        "derivation '{}' is not deterministic: output '{output}' differs from '{}'; the new one is in '{}'\n{}",
+        derivation.to_absolute(), registered.display(), rebuilt.display(), differences.join("\n")
     )]
     NotDeterministic {
         /// The derivation.
@@ -125,6 +125,8 @@ pub enum BuildError {
         registered: PathBuf,
         /// What was made now.
         rebuilt: PathBuf,
+        /// The places where they differ, not all if there are many.
+        differences: Vec<String>,
     },
     /// A file of the builder's surroundings failed.
     #[error("cannot {action} '{}': {source}", path.display())]

@@ -19,6 +19,7 @@ mod buildenv;
 mod builder;
 mod builtin;
 mod checks;
+mod difference;
 mod environment;
 mod error;
 mod fetchurl;

@@ -13,6 +13,7 @@ use nix_formats::store_path::StorePath;
 use store::fs_nar::{self, NarSink, Tee, TreeError, TreeSink};
 use store::{PathInfo, Store};
 
+use crate::difference::differences;
 use crate::error::BuildError;
 use crate::job::Job;
 use crate::references::ReferenceScanner;
@@ -253,11 +254,14 @@ pub(crate) fn compare(
             source,
         })?;
         move_tree(&made[name], &rebuilt).map_err(BuildError::file("move the output to", &rebuilt))?;
+        let differences =
+            differences(&registered, &rebuilt).map_err(BuildError::file("compare the output with", &rebuilt))?;
         return Err(BuildError::NotDeterministic {
             derivation: job.node.path.clone(),
             output: name.clone(),
             registered,
             rebuilt,
+            differences,
         });
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use build::{Builder, BuiltinError, FetchUrl, Wanted};
+use build::{Builder, BuiltinError, FetchUrl, Outlook, Wanted};
 use distribution::OciPull;
 use eval::{ErrorKind, Evaluator, Interp, Settings, Symbol, Value};
 use fetch::Fetcher;
@@ -136,7 +136,9 @@ impl Project {
     /// # Errors
     /// A build fails.
     pub fn realise(&self, derived: &[Derived]) -> Result<Vec<StorePath>, Error> {
-        if let Some(paths) = self.all_there(derived)? {
+        if !self.options.build.check
+            && let Some(paths) = self.all_there(derived)?
+        {
             return Ok(paths);
         }
         self.instantiate(derived)?;
@@ -145,16 +147,16 @@ impl Project {
         Ok(outputs.collect())
     }
 
-    /// The derivations that [`Project::realise`] would build, in an order in which it could.
+    /// What [`Project::realise`] would do.
     ///
     /// # Errors
     /// The store fails.
-    pub fn missing(&self, derived: &[Derived]) -> Result<Vec<StorePath>, Error> {
+    pub fn outlook(&self, derived: &[Derived]) -> Result<Outlook, Error> {
         if self.all_there(derived)?.is_some() {
-            return Ok(Vec::new());
+            return Ok(Outlook::default());
         }
         self.instantiate(derived)?;
-        Ok(self.builder.missing(&wanted(derived))?)
+        Ok(self.builder.outlook(&wanted(derived))?)
     }
 
     /// The outputs if all of them are in the store: then nothing need be written or asked of the builder.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use eval::SearchPathEntry;
 use project::{Access, Argument, Named, Options, Packages, Project, Target};
@@ -60,6 +61,18 @@ pub(crate) struct BuildArguments {
     /// Keep the directory of a failed build
     #[arg(long)]
     keep_failed: bool,
+    /// Build what is there already once more, and compare
+    #[arg(long)]
+    check: bool,
+    /// Kill a builder that runs for longer than this
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Kill a builder that says nothing for longer than this
+    #[arg(long, value_name = "SECONDS")]
+    max_silent_time: Option<u64>,
+    /// Kill a builder that says more than this
+    #[arg(long, value_name = "BYTES")]
+    max_build_log_size: Option<u64>,
     #[command(flatten)]
     substituters: SubstituterArguments,
 }
@@ -143,6 +156,12 @@ impl BuildArguments {
         options.shell = Some(binary.to_owned());
         options.keep_going = self.keep_going;
         options.keep_failed = self.keep_failed;
+        options.check = self.check;
+        // As Nix has it, 0 is no limit.
+        let seconds = |limit: Option<u64>| limit.filter(|limit| *limit > 0).map(Duration::from_secs);
+        options.watch.time = seconds(self.timeout);
+        options.watch.silence = seconds(self.max_silent_time);
+        options.watch.output = self.max_build_log_size.filter(|limit| *limit > 0);
         options
     }
 }

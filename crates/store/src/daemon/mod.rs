@@ -201,7 +201,9 @@ impl DaemonStore {
 
     fn explain(&self, failure: Failure) -> StoreError {
         match failure {
-            Failure::Said(message) => StoreError::DaemonSaid { address: self.address.clone(), message },
+            Failure::Said(message) => {
+                StoreError::DaemonSaid { address: self.address.clone(), message: without_colours(&message) }
+            }
             Failure::Lost(error) => self.lost(error),
         }
     }
@@ -209,6 +211,18 @@ impl DaemonStore {
     fn lost(&self, source: WireError) -> StoreError {
         StoreError::DaemonLost { address: self.address.clone(), source }
     }
+}
+
+/// What a daemon says is coloured for a terminal.
+fn without_colours(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for (index, piece) in text.split("\x1b[").enumerate() {
+        // A sequence ends with its first letter.
+        let rest =
+            if index == 0 { piece } else { piece.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |p| p.1) };
+        plain.push_str(rest);
+    }
+    plain
 }
 
 /// Why an operation has failed.
@@ -228,5 +242,14 @@ impl From<WireError> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Lost(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn messages_are_plain() {
+        assert_eq!(super::without_colours("a \x1b[31;1mred\x1b[0m b"), "a red b");
+        assert_eq!(super::without_colours("plain\x1b["), "plain");
     }
 }

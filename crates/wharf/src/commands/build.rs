@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use indicatif::HumanBytes;
 use project::Derived;
 use serde_json::json;
 
@@ -30,7 +31,7 @@ pub(crate) struct Arguments {
     /// Leave no link; results may be collected as garbage later
     #[arg(long)]
     no_link: bool,
-    /// Print what would be built, and build nothing
+    /// Print what would be built or taken from binary caches, and do nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -102,13 +103,37 @@ fn row(one: &Derived, built: &Built, link: Option<&PathBuf>, settings: &Settings
 }
 
 fn dry_run(project: &project::Project, derived: &[Derived], settings: &Settings) -> Result<i32, Failure> {
-    let missing: Vec<String> = project.missing(derived)?.iter().map(|path| path.to_absolute()).collect();
+    let outlook = project.outlook(derived)?;
+    let build: Vec<String> = outlook.build.iter().map(|path| path.to_absolute()).collect();
+    let (download, unpacked) = (outlook.take.download_size(), outlook.take.nar_size());
     if settings.json {
-        println!("{}", json!({ "schema": 1, "wouldBuild": missing }));
-    } else if missing.is_empty() {
+        let take = outlook.take.objects().map(
+            |info| json!({ "path": info.path.to_absolute(), "downloadSize": info.file_size, "narSize": info.nar_size }),
+        );
+        println!(
+            "{}",
+            json!({
+                "schema": 1,
+                "wouldBuild": build,
+                "wouldTake": take.collect::<Vec<_>>(),
+                "downloadSize": download,
+                "narSize": unpacked,
+            })
+        );
+        return Ok(0);
+    }
+    let take: Vec<String> = outlook.take.objects().map(|info| info.path.to_absolute()).collect();
+    if build.is_empty() && take.is_empty() {
         eprintln!("nothing would be built: every result is in the store");
-    } else {
-        missing.iter().for_each(|path| println!("{path}"));
+    }
+    if !build.is_empty() {
+        eprintln!("{} derivations would be built:", build.len());
+        build.iter().for_each(|path| println!("{path}"));
+    }
+    if !take.is_empty() {
+        let (download, unpacked) = (HumanBytes(download), HumanBytes(unpacked));
+        eprintln!("{} objects would be taken ({download} to download, {unpacked} unpacked):", take.len());
+        take.iter().for_each(|path| println!("{path}"));
     }
     Ok(0)
 }

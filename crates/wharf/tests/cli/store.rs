@@ -301,3 +301,36 @@ fn objects_go_to_other_stores_of_nix_through_their_daemons() {
     assert!(output.status.success(), "{}", text(&output).1);
     home.nix(&["store", "verify", "--store", near.to_str().unwrap(), "--all"]);
 }
+
+#[test]
+fn builds_can_be_foreseen_checked_and_cut_short() {
+    let home = Home::new();
+    let expression = |script: &str| {
+        format!(
+            "derivation {{ name = \"d\"; system = builtins.currentSystem; builder = \"/bin/sh\"; \
+             args = [ \"-c\" \"{script}\" ]; }}"
+        )
+    };
+    let steady = expression("echo hello > $out");
+    let build = ["build", "--no-link", "-E", &steady];
+    let foreseen = home.ok(&[&build[..], &["--dry-run"]].concat());
+    assert!(foreseen.ends_with("-d.drv"), "{foreseen}");
+    let path = home.ok(&build);
+    assert_eq!(home.ok(&[&build[..], &["--check"]].concat()), path);
+    let cache = format!("file://{}", home.path("cache").display());
+    home.ok(&["store", "push", &cache, &path]);
+    let elsewhere = ["--store", "elsewhere", "--json", "build", "-E", &steady, "--dry-run", "--no-require-sigs"];
+    let foreseen = home.ok(&[&elsewhere[..], &["--substituters", &cache]].concat());
+    assert!(foreseen.contains("\"wouldBuild\":[]") && foreseen.contains(&path), "{foreseen}");
+    assert!(foreseen.contains("\"narSize\":"), "{foreseen}");
+
+    let unsteady = expression("read x < /proc/sys/kernel/random/uuid; echo $x > $out");
+    home.ok(&["build", "--no-link", "-E", &unsteady]);
+    let error = home.fails(&["build", "--no-link", "--check", "-E", &unsteady]);
+    assert!(error.contains("not deterministic") && error.contains("from byte"), "{error}");
+    let silent = expression("while :; do read -t 1 x < /dev/null; done");
+    for limit in ["--timeout", "--max-silent-time"] {
+        let error = home.fails(&["build", "--no-link", limit, "1", "-E", &silent]);
+        assert!(error.contains("1 s") || error.contains("second"), "{error}");
+    }
+}

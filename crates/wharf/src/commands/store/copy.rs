@@ -1,23 +1,23 @@
 //! `wharf store push` and `copy`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fetch::{OpenCache, open_cache};
-use nix_formats::narinfo::Compression;
+use indicatif::HumanBytes;
+use nix_formats::narinfo::{Compression, NarInfo};
 use nix_formats::signature::SecretKey;
 use nix_formats::store_path::StorePath;
 use serde_json::json;
-use store::cache::{ExportOptions, export};
-use store::daemon::{DaemonOptions, DaemonStore, SshHost, SshOptions};
+use store::cache::{BinaryCache, ExportOptions, export};
 use store::{LocalStore, PathInfo, Store};
 
+use super::ends::End;
 use super::key;
 use super::paths::parse_all;
-use crate::environment;
 use crate::failure::Failure;
 use crate::progress;
 use crate::settings::Settings;
-use crate::substituters::{NetworkArguments, Reach, TrustArguments, daemon_socket};
+use crate::substituters::{NetworkArguments, Reach, TrustArguments};
 
 /// What is written into a cache.
 #[derive(clap::Args)]
@@ -75,18 +75,15 @@ pub(super) struct Copy {
     /// Store paths, or links to them such as ./result
     #[arg(required = true)]
     paths: Vec<String>,
+    /// Print what would be taken from a binary cache into a store, and how much that is, and copy nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     written: Written,
     #[command(flatten)]
     trust: TrustArguments,
     #[command(flatten)]
     network: NetworkArguments,
-}
-
-/// One end of a copy.
-enum End {
-    Store(Box<dyn Store>),
-    Cache(String, OpenCache),
 }
 
 pub(super) fn push(store: &LocalStore, arguments: &Push, settings: &Settings) -> Result<i32, Failure> {
@@ -104,6 +101,12 @@ pub(super) fn copy(arguments: &Copy, settings: &Settings) -> Result<i32, Failure
     let to = End::open(arguments.to.as_deref(), false, &reach, settings)?;
     let progress = progress::observer(settings);
     let shown = arguments.to.clone().unwrap_or_else(|| settings.data.display().to_string());
+    if arguments.dry_run {
+        let (End::Cache(address, _), End::Store(to)) = (&from, &to) else {
+            return Err(Failure::usage("--dry-run is for what is copied from a binary cache into a store"));
+        };
+        return foresee(address, &paths, &**to, &reach, settings);
+    }
     let copied = match (&from, &to) {
         (End::Store(from), End::Cache(_, to)) => fill(&**from, &paths, to, &arguments.written, &reach, settings)?,
         (End::Cache(address, _), End::Store(to)) => take(address, &paths, &**to, &reach, settings)?,
@@ -126,68 +129,35 @@ pub(super) fn copy(arguments: &Copy, settings: &Settings) -> Result<i32, Failure
     report(&copied, &shown, settings)
 }
 
-impl End {
-    fn open(place: Option<&str>, must_be_there: bool, reach: &Reach, settings: &Settings) -> Result<Self, Failure> {
-        let directory = match place {
-            None => settings.data.clone(),
-            Some(text) => match daemon(text, reach, settings)? {
-                Some(store) => return Ok(Self::Store(Box::new(store))),
-                None if text.contains(':') => {
-                    return Ok(Self::Cache(text.to_owned(), open_cache(text, &reach.caches)?));
-                }
-                None => PathBuf::from(text),
-            },
-        };
-        if directory.join("nix-cache-info").exists() {
-            let absolute = directory.canonicalize().unwrap_or(directory);
-            return Err(Failure::usage(format!("'{}' holds a binary cache, not a store", absolute.display()))
-                .help(format!("write it as file://{}", absolute.display())));
-        }
-        if must_be_there && place.is_some() && !is_store(&directory) {
-            return Err(Failure::new(format!("there is no store in '{}'", directory.display()))
-                .help("a binary cache in a directory is written file:///DIR"));
-        }
-        Ok(Self::Store(Box::new(LocalStore::open(&directory)?)))
+/// Prints what would be taken.
+fn foresee(
+    address: &str,
+    paths: &[StorePath],
+    store: &dyn Store,
+    reach: &Reach,
+    settings: &Settings,
+) -> Result<i32, Failure> {
+    let caches = reach.substituters(vec![open(address, reach)?]);
+    let plan = caches.plan(paths.iter().cloned(), store, &*progress::observer(settings))?;
+    let missing: Vec<String> = plan.missing.iter().map(StorePath::to_absolute).collect();
+    if settings.json {
+        let row = |info: &NarInfo| json!({ "path": info.path.to_absolute(), "downloadSize": info.file_size, "narSize": info.nar_size });
+        let rows: Vec<_> = plan.objects().map(row).collect();
+        println!("{}", json!({ "schema": 1, "wouldTake": rows, "missing": missing }));
+        return Ok(0);
+    }
+    plan.objects().for_each(|info| println!("{}", info.path.to_absolute()));
+    let (download, unpacked) = (HumanBytes(plan.download_size()), HumanBytes(plan.nar_size()));
+    eprintln!("{} objects: {download} to download, {unpacked} unpacked", plan.objects().count());
+    match missing.is_empty() {
+        true => Ok(0),
+        false => Err(Failure::new(format!("'{address}' lacks {} objects", missing.len())).because(missing.join("\n"))),
     }
 }
 
-/// The store behind a daemon, if that is what a text names.
-fn daemon(text: &str, reach: &Reach, settings: &Settings) -> Result<Option<DaemonStore>, Failure> {
-    let options = DaemonOptions { take_unsigned: reach.keys.is_none(), ..DaemonOptions::default() };
-    let progress = progress::observer(settings);
-    if text == "daemon" {
-        let store = Path::new(nix_formats::STORE_DIR);
-        return Ok(Some(DaemonStore::open(&daemon_socket(), store, options, progress)?));
-    }
-    let Some(rest) = text.strip_prefix("ssh-ng://") else { return Ok(None) };
-    if settings.offline {
-        return Err(Failure::new(format!("'{text}' cannot be reached, for the network is not used (--offline)")));
-    }
-    let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let wrong = |problem: String| Failure::usage(format!("cannot use '{text}' as a store: {problem}"));
-    let host = SshHost::parse(host.trim_end_matches('/')).ok_or_else(|| wrong("it names no host".to_owned()))?;
-    let extra = environment::text("NIX_SSHOPTS").unwrap_or_default();
-    let mut ssh =
-        SshOptions { options: extra.split_whitespace().map(str::to_owned).collect(), ..SshOptions::default() };
-    for (name, value) in
-        query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-    {
-        match name {
-            "ssh-key" => ssh.key = Some(PathBuf::from(value)),
-            "remote-program" => ssh.program = Some(value.to_owned()),
-            "remote-store" => ssh.remote_store = Some(value.to_owned()),
-            _ => {
-                return Err(wrong(format!(
-                    "it has no parameter '{name}'; there are ssh-key, remote-program, remote-store"
-                )));
-            }
-        }
-    }
-    Ok(Some(DaemonStore::open_ssh(host, ssh, options, progress)?))
-}
-
-fn is_store(directory: &Path) -> bool {
-    directory.join("nix/var/nix/db/db.sqlite").exists()
+fn open(address: &str, reach: &Reach) -> Result<BinaryCache, Failure> {
+    let offline = || Failure::new(format!("'{address}' cannot be reached, for the network is not used (--offline)"));
+    reach.cache(address, false)?.ok_or_else(offline)
 }
 
 fn take(
@@ -197,10 +167,7 @@ fn take(
     reach: &Reach,
     settings: &Settings,
 ) -> Result<Vec<StorePath>, Failure> {
-    let Some(cache) = reach.cache(address, false)? else {
-        return Err(Failure::new(format!("'{address}' cannot be reached, for the network is not used (--offline)")));
-    };
-    let caches = reach.substituters(vec![cache]);
+    let caches = reach.substituters(vec![open(address, reach)?]);
     Ok(caches.take(paths.iter().cloned(), store, &*progress::observer(settings))?)
 }
 

@@ -2,6 +2,7 @@
 
 mod archive;
 mod copy;
+mod ends;
 mod gc;
 mod key;
 mod path_info;
