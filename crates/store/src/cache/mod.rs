@@ -10,6 +10,7 @@ mod error;
 mod export;
 mod lookups;
 mod parallel;
+mod plan;
 mod substituters;
 
 use std::io::{self, Read};
@@ -22,7 +23,8 @@ pub use directory::Directory;
 pub use error::CacheError;
 pub use export::{ExportOptions, export, sign};
 pub use lookups::{Lifetimes, Lookups};
-pub use substituters::{Plan, Substituters};
+pub use plan::Plan;
+pub use substituters::Substituters;
 
 /// The file in which a cache says what it is.
 pub(crate) const CACHE_INFO: &str = "nix-cache-info";

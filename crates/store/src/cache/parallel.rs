@@ -3,40 +3,93 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
+
+struct Pool<T, R, F> {
+    queue: Mutex<Queue<T, R>>,
+    changed: Condvar,
+    work: F,
+    most_threads: usize,
+}
 
 struct Queue<T, R> {
     waiting: VecDeque<T>,
     running: usize,
+    threads: usize,
     results: Vec<R>,
 }
 
-/// Does `work` on every item and on those that it brings, with at most `threads` threads. The results are in no order.
+/// Does `work` on every item and on those that it brings, with at most `most_threads` threads, of which no more are
+/// started than there is work for. The results are in no order.
 pub(super) fn spread<T: Send, R: Send>(
-    threads: usize,
+    most_threads: usize,
     first: impl IntoIterator<Item = T>,
     work: impl Fn(T) -> (R, Vec<T>) + Sync,
 ) -> Vec<R> {
-    let queue = Mutex::new(Queue { waiting: first.into_iter().collect(), running: 0, results: Vec::new() });
-    let changed = Condvar::new();
-    if queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_empty() {
-        return Vec::new();
-    }
-    std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            scope.spawn(|| {
-                while let Some(item) = next(lock(&queue), &changed) {
-                    let running = Running { queue: &queue, changed: &changed };
-                    let (result, more) = work(item);
-                    let mut queue = lock(&queue);
-                    queue.results.push(result);
-                    queue.waiting.extend(more);
-                    drop(queue);
-                    drop(running);
-                }
-            });
+    let waiting = first.into_iter().collect();
+    let queue = Queue { waiting, running: 0, threads: 0, results: Vec::new() };
+    let most_threads = most_threads.max(1);
+    let pool = Pool { queue: Mutex::new(queue), changed: Condvar::new(), work, most_threads };
+    std::thread::scope(|scope| pool.grow(scope));
+    pool.queue.into_inner().unwrap_or_else(PoisonError::into_inner).results
+}
+
+impl<T: Send, R: Send, F: Fn(T) -> (R, Vec<T>) + Sync> Pool<T, R, F> {
+    /// Starts a thread for each item that no thread is free for.
+    fn grow<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
+        let mut queue = self.lock();
+        let free = queue.threads - queue.running;
+        let new = queue.waiting.len().saturating_sub(free).min(self.most_threads - queue.threads);
+        queue.threads += new;
+        drop(queue);
+        for _ in 0..new {
+            scope.spawn(|| self.run(scope));
         }
-    });
-    queue.into_inner().unwrap_or_else(PoisonError::into_inner).results
+    }
+
+    fn run<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
+        while let Some(item) = self.next() {
+            let running = Running(self);
+            let (result, more) = (self.work)(item);
+            let mut queue = self.lock();
+            queue.results.push(result);
+            queue.waiting.extend(more);
+            drop(queue);
+            self.grow(scope);
+            drop(running);
+        }
+    }
+
+    /// Waits for an item; `None` when none is left and none can come.
+    fn next(&self) -> Option<T> {
+        let mut queue = self.lock();
+        loop {
+            if let Some(item) = queue.waiting.pop_front() {
+                queue.running += 1;
+                return Some(item);
+            }
+            if queue.running == 0 {
+                return None;
+            }
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl<T, R, F> Pool<T, R, F> {
+    fn lock(&self) -> MutexGuard<'_, Queue<T, R>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An item being worked on. The others must not wait for one whose worker has panicked.
+struct Running<'a, T, R, F>(&'a Pool<T, R, F>);
+
+impl<T, R, F> Drop for Running<'_, T, R, F> {
+    fn drop(&mut self) {
+        self.0.lock().running -= 1;
+        self.0.changed.notify_all();
+    }
 }
 
 /// Works on the nodes of a graph, each after those that it needs. What needs, directly or not, a node for which `work`
@@ -55,37 +108,6 @@ pub(super) fn in_order(threads: usize, needs: &[Vec<usize>], work: impl Fn(usize
         }
         ((), ready)
     });
-}
-
-fn lock<T, R>(queue: &Mutex<Queue<T, R>>) -> MutexGuard<'_, Queue<T, R>> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Waits for an item; `None` when none is left and none can come.
-fn next<T, R>(mut queue: MutexGuard<'_, Queue<T, R>>, changed: &Condvar) -> Option<T> {
-    loop {
-        if let Some(item) = queue.waiting.pop_front() {
-            queue.running += 1;
-            return Some(item);
-        }
-        if queue.running == 0 {
-            return None;
-        }
-        queue = changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-    }
-}
-
-/// An item being worked on. The others must not wait for one whose worker has panicked.
-struct Running<'a, T, R> {
-    queue: &'a Mutex<Queue<T, R>>,
-    changed: &'a Condvar,
-}
-
-impl<T, R> Drop for Running<'_, T, R> {
-    fn drop(&mut self) {
-        lock(self.queue).running -= 1;
-        self.changed.notify_all();
-    }
 }
 
 #[cfg(test)]
