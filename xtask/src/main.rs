@@ -3,6 +3,7 @@
 //! The house rules are this crate's tests. Nothing here is part of the product.
 
 mod bench;
+mod differential;
 mod instantiate;
 mod lang_suite;
 mod parity;
@@ -26,6 +27,8 @@ enum Command {
     LangSuite(lang_suite::LangSuite),
     /// Compare the derivation paths of a whole tree of packages with Nix's.
     Parity(parity::Parity),
+    /// Evaluate random programs with Wharf and with Nix, and show where they disagree.
+    Differential(differential::Differential),
     /// Evaluate with the arguments of `nix-instantiate`, without a store.
     Instantiate {
         /// The arguments of `nix-instantiate`.
@@ -39,6 +42,7 @@ fn main() -> Result<()> {
         Command::Bench(bench) => bench::run(bench),
         Command::LangSuite(suite) => lang_suite::run(&suite),
         Command::Parity(parity) => parity::run(&parity),
+        Command::Differential(options) => differential::run(&options),
         Command::Instantiate { arguments } => std::process::exit(instantiate::run(&arguments)?),
     }
 }

@@ -39,6 +39,15 @@ pub struct Parity {
     show_failures: bool,
 }
 
+/// The paths of all attributes below `expr` that are derivations and evaluate.
+///
+/// # Errors
+/// When `expr` itself does not evaluate to a set.
+pub fn derivations(expr: &str) -> Result<Vec<Vec<String>>> {
+    let (entries, _) = evaluate(expr, 1)?;
+    Ok(entries.into_iter().filter(|entry| entry.result.is_ok()).map(|entry| entry.path).collect())
+}
+
 /// One attribute and what Wharf says of it.
 struct Entry {
     path: Vec<String>,
@@ -178,21 +187,28 @@ struct Peer<'a> {
     args: &'a [String],
 }
 
-/// Nix's derivation paths of some attributes; `None` where it fails.
-fn ask(nix: &Peer<'_>, expr: &str, entries: &[&Entry]) -> Result<Vec<Option<String>>> {
-    let paths: Vec<String> = entries
+/// A program that gives the derivation paths of some attributes, one a line; an empty line where `tryEval` catches an
+/// error.
+pub fn paths_program(expr: &str, paths: &[Vec<String>]) -> String {
+    let paths: Vec<String> = paths
         .iter()
-        .map(|entry| {
-            let steps: Vec<String> = entry.path.iter().map(|step| format!("{step:?}").replace("${", "\\${")).collect();
+        .map(|path| {
+            let steps: Vec<String> = path.iter().map(|step| format!("{step:?}").replace("${", "\\${")).collect();
             format!("[ {} ]", steps.join(" "))
         })
         .collect();
-    let program = format!(
+    format!(
         "let root = {expr};\n  get = path: (builtins.foldl' (set: name: set.${{name}}) root path).drvPath;\n  \
          attempt = path: let result = builtins.tryEval (get path); in if result.success then result.value else \"\";\n\
          in builtins.concatStringsSep \"\\n\" (map (path: builtins.unsafeDiscardStringContext (attempt path)) [\n{}\n])",
         paths.join("\n")
-    );
+    )
+}
+
+/// Nix's derivation paths of some attributes; `None` where it fails.
+fn ask(nix: &Peer<'_>, expr: &str, entries: &[&Entry]) -> Result<Vec<Option<String>>> {
+    let paths: Vec<Vec<String>> = entries.iter().map(|entry| entry.path.clone()).collect();
+    let program = paths_program(expr, &paths);
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(program.as_bytes())?;
     let output = Command::new(nix.program).args(["--eval", "--json"]).args(nix.args).arg(file.path()).output()?;

@@ -1,9 +1,12 @@
 //! `cargo xtask bench …`: pairs of Wharf and a peer, measured in turn in one run and printed as a ratio.
 
+mod eval;
+mod instructions;
 mod measure;
 mod quick;
 mod server;
 mod store;
+mod usage;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -15,6 +18,13 @@ pub enum Bench {
     Quick(quick::Arguments),
     /// Substitute, ask caches, hash and build many small things, against real Nix.
     Store(store::Arguments),
+    /// Evaluate small and large programs, against other evaluators.
+    Eval(eval::Arguments),
+    /// Count the instructions of small programs, and compare with the committed counts.
+    Instructions(instructions::Arguments),
+    /// Run one command and write down what it cost; for the benchmarks themselves.
+    #[command(hide = true)]
+    Measured(usage::Measured),
 }
 
 /// Runs one benchmark and prints its table on standard output.
@@ -22,5 +32,8 @@ pub fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Quick(arguments) => quick::run(&arguments),
         Bench::Store(arguments) => store::run(&arguments),
+        Bench::Eval(arguments) => eval::run(&arguments),
+        Bench::Instructions(arguments) => instructions::run(&arguments),
+        Bench::Measured(measured) => usage::run_measured(&measured),
     }
 }

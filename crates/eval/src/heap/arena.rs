@@ -6,6 +6,8 @@ use std::mem::{align_of, size_of};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::stats::count;
+
 /// The first chunk of a thread; each later one doubles, up to `LARGEST_CHUNK`.
 const FIRST_CHUNK: usize = 256 << 10;
 const LARGEST_CHUNK: usize = 16 << 20;
@@ -38,6 +40,7 @@ pub fn allocated_bytes() -> usize {
 #[inline]
 pub(super) fn allocate(size: usize) -> NonNull<u8> {
     let size = (size + 7) & !7;
+    count(|counters| &counters.allocated_bytes, size);
     BUMP.with(|cell| {
         let bump = cell.get();
         if (bump.end as usize) - (bump.next as usize) < size {

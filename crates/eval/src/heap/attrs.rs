@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use super::merge::merge;
 use super::{Shape, Value, arena};
 use crate::position::Pos;
+use crate::stats::count;
 use crate::symbol::Symbol;
 
 /// An attribute set of the heap. In memory, what follows this word is a value for each name of the shape; or, for a set
@@ -67,6 +68,8 @@ impl Attrs {
     /// A set of the given shape, with what `value` gives for each slot.
     #[inline]
     pub fn build(shape: &'static Shape, mut value: impl FnMut(usize) -> Value) -> &'static Attrs {
+        count(|counters| &counters.sets, 1);
+        count(|counters| &counters.set_slots, shape.len());
         let place = arena::allocate(size_of::<Attrs>() + shape.len() * size_of::<Value>());
         // SAFETY: there is room for the header and a value for each name behind it. What `value` allocates lies
         // elsewhere, and nobody sees the set before all values are written.
@@ -81,6 +84,8 @@ impl Attrs {
     }
 
     fn layer(layered: Layered) -> &'static Attrs {
+        count(|counters| &counters.sets, 1);
+        count(|counters| &counters.layered_updates, 1);
         let place = arena::allocate(size_of::<Attrs>() + size_of::<Layered>());
         // SAFETY: there is room for the header and the layers behind it, both aligned to eight.
         unsafe {
@@ -126,6 +131,7 @@ impl Attrs {
     /// The value of an attribute.
     #[inline]
     pub fn get(&'static self, name: Symbol) -> Option<Value> {
+        count(|counters| &counters.lookups, 1);
         let mut attrs = self;
         loop {
             match attrs.form() {
@@ -144,6 +150,7 @@ impl Attrs {
     /// The value of an attribute, with help from what the same code found before.
     #[inline]
     pub fn get_cached(&'static self, name: Symbol, cache: &InlineCache) -> Option<Value> {
+        count(|counters| &counters.lookups, 1);
         let mut attrs = self;
         let (shape, values) = loop {
             match attrs.form() {
@@ -159,6 +166,7 @@ impl Attrs {
         };
         let word = cache.0.load(Ordering::Relaxed);
         if word >> SLOT_BITS == shape.id() {
+            count(|counters| &counters.cached_lookups, 1);
             return Some(values[(word & ((1 << SLOT_BITS) - 1)) as usize]);
         }
         let slot = shape.slot(name)?;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Value, arena};
+use crate::stats::count;
 
 /// The variables of one scope. The compiler resolved every variable to a number of scopes to go up and a slot.
 ///
@@ -24,6 +25,8 @@ impl Env {
     /// A scope with `slots` variables that have no value yet.
     #[inline]
     pub fn new(up: Option<&'static Env>, slots: usize) -> &'static Env {
+        count(|counters| &counters.scopes, 1);
+        count(|counters| &counters.variables, slots);
         if slots >= MANY {
             return Env::with_many(up, slots);
         }

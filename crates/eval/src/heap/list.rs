@@ -1,6 +1,7 @@
 //! Lists: a length and that many values, side by side.
 
 use super::{Value, arena};
+use crate::stats::count;
 
 /// A list of the heap.
 #[derive(Clone, Copy)]
@@ -28,6 +29,7 @@ impl List {
         if capacity == 0 {
             return List::EMPTY;
         }
+        count(|counters| &counters.lists, 1);
         let place = arena::allocate(size_of::<Header>() + capacity * size_of::<Value>());
         let mut builder =
             ListBuilder { items: place.as_ptr().wrapping_add(size_of::<Header>()).cast(), len: 0, capacity };
@@ -35,6 +37,7 @@ impl List {
         if builder.len == 0 {
             return List::EMPTY;
         }
+        count(|counters| &counters.list_elements, builder.len);
         // SAFETY: `place` has room for the header, and the first `len` values after it were written by the builder.
         unsafe {
             place.cast::<Header>().write(Header { len: builder.len });

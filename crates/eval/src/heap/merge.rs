@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::{Attrs, Shape, arena};
+use crate::stats::count;
 use crate::symbol::Symbol;
 
 /// How to make the values of `base // over` for two shapes: the shape of the result, and for each of its slots the slot
@@ -31,6 +32,7 @@ pub(super) fn merge(base: &'static Attrs, over: &'static Attrs) -> &'static Attr
         0 => base_values[slot as usize],
         _ => over_values[(slot & !OVER) as usize],
     };
+    count(|counters| &counters.set_slots_copied, base_shape.len() + over_shape.len());
     if base_shape.is_lasting() && over_shape.is_lasting() {
         let plan = remembered_plan(base_shape, over_shape);
         return Attrs::build(plan.shape, |slot| value(plan.slots[slot]));

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::arena;
+use crate::stats::count;
 use crate::symbol::Symbol;
 
 /// A string of the heap. Nix strings are bytes; most are UTF-8.
@@ -29,6 +30,8 @@ impl Str {
     /// The concatenation of `parts`, in one allocation.
     pub fn concat(parts: &[&[u8]], context: Option<&'static Context>) -> &'static Str {
         let len = parts.iter().map(|part| part.len()).sum();
+        count(|counters| &counters.strings, 1);
+        count(|counters| &counters.string_bytes, len);
         let place = arena::allocate(size_of::<Str>() + len);
         // SAFETY: there is room for the header and for `len` bytes behind it, and fresh memory overlaps with nothing.
         unsafe {

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::heap::{Attrs, Closure, Env, Kind, Value};
 use crate::ir::{Call, Formal, Lambda, Pattern};
 use crate::position::Pos;
+use crate::stats::count;
 use crate::symbol::Symbol;
 
 type Args = SmallVec<[Value; 6]>;
@@ -104,7 +105,7 @@ impl Interp {
     /// Evaluates a body. `last`, evaluated, is the argument of the pattern, if there is one.
     fn enter(&self, lambda: &'static Lambda, scope: &'static Env, last: Option<Value>, pos: Pos) -> Result<Value> {
         let _depth = self.deeper().map_err(|error| error.at(pos))?;
-        self.counters.count_call();
+        count(|counters| &counters.calls, 1);
         if let (Some(pattern), Some(arg)) = (&lambda.pattern, last) {
             self.bind_pattern(lambda, pattern, arg, scope).map_err(|error| called_from(error, lambda, pos))?;
         }
@@ -166,7 +167,7 @@ impl Interp {
 
     fn run_builtin(&self, builtin: &'static Builtin, args: &[Value], pos: Pos) -> Result<Value> {
         let _depth = self.deeper().map_err(|error| error.at(pos))?;
-        self.counters.count_builtin_call();
+        count(|counters| &counters.builtin_calls, 1);
         match (builtin.run)(self, args) {
             Ok(value) if !value.is_thunk() => Ok(value),
             Ok(value) => self.force(value),

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::heap::{Attrs, Deferred, Env, List, Thunk, Value};
 use crate::ir::{Assert, Expr, Operands, WithVar};
 use crate::position::Pos;
+use crate::stats::count;
 
 impl Interp {
     /// The value of an expression, which is never a thunk. What is inside it may be.
@@ -65,9 +66,15 @@ impl Interp {
     #[inline]
     pub(super) fn delay(&self, expr: &'static Expr, env: &'static Env) -> Value {
         match expr {
-            Expr::Const(value) => *value,
+            Expr::Const(value) => {
+                count(|counters| &counters.thunks_avoided, 1);
+                *value
+            }
             Expr::Var { depth, slot, .. } => match env.up((*depth).into()).get(*slot) {
-                Some(value) => value,
+                Some(value) => {
+                    count(|counters| &counters.thunks_avoided, 1);
+                    value
+                }
                 // The scope is being set up.
                 None => self.suspend(expr, env),
             },
@@ -78,7 +85,7 @@ impl Interp {
 
     #[inline]
     pub(super) fn suspend(&self, expr: &'static Expr, env: &'static Env) -> Value {
-        self.counters.count_thunk();
+        count(|counters| &counters.thunks, 1);
         Thunk::new(Deferred::Expr(expr, env)).into()
     }
 
@@ -154,7 +161,8 @@ impl Interp {
         if let Some(only) = lists.iter().find(|list| list.len() == total) {
             return *only;
         }
-        self.counters.count_concatenation();
+        count(|counters| &counters.concatenations, 1);
+        count(|counters| &counters.list_elements_copied, total);
         List::build(total, |out| lists.iter().for_each(|list| out.extend_from_slice(list.items())))
     }
 }

@@ -25,7 +25,7 @@ use crate::heap::{AttrsBuilder, Claim, Deferred, Thunk, Value};
 use crate::host::Host;
 use crate::position::{Pos, Source};
 use crate::settings::Settings;
-use crate::stats::Counters;
+use crate::stats::count;
 use crate::symbol::Symbol;
 
 pub use coerce::Coercion;
@@ -39,7 +39,6 @@ pub struct Interp {
     stack_limit: usize,
     depth: Cell<u32>,
     max_depth: u32,
-    pub(crate) counters: Counters,
 }
 
 static NEXT_THREAD: AtomicU32 = AtomicU32::new(1);
@@ -48,7 +47,7 @@ impl Interp {
     pub(crate) fn new(shared: Arc<Shared>, stack_limit: usize) -> Interp {
         let max_depth = shared.settings.max_call_depth;
         let thread = NEXT_THREAD.fetch_add(1, Ordering::Relaxed);
-        Interp { shared, thread, stack_limit, depth: Cell::new(0), max_depth, counters: Counters::default() }
+        Interp { shared, thread, stack_limit, depth: Cell::new(0), max_depth }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -115,14 +114,14 @@ impl Interp {
     /// A thunk for `function` applied to `arg`. The function is behind a pointer so that many thunks can share it.
     #[inline]
     pub fn defer_call(&self, function: &'static Value, arg: Value) -> Value {
-        self.counters.count_thunk();
+        count(|counters| &counters.thunks, 1);
         Thunk::new(Deferred::Apply(function, arg)).into()
     }
 
     /// A thunk for a function applied to two arguments, of which it shares the first with the function.
     #[inline]
     pub fn defer_call2(&self, function_and_first: &'static [Value; 2], second: Value) -> Value {
-        self.counters.count_thunk();
+        count(|counters| &counters.thunks, 1);
         Thunk::new(Deferred::Apply2(function_and_first, second)).into()
     }
 
@@ -180,7 +179,7 @@ impl Interp {
 
 impl Drop for Interp {
     fn drop(&mut self) {
-        self.shared.stats.add(&self.counters);
+        self.shared.stats.take();
     }
 }
 

@@ -6,6 +6,7 @@ use super::Interp;
 use crate::error::{Error, Result};
 use crate::heap::{Attr, Attrs, AttrsBuilder, Deferred, Env, Kind, Shape, Thunk, Value};
 use crate::ir::{AttrsLiteral, Binding, Dynamic, Expr, Operands, RecAttrs, SelectName};
+use crate::stats::count;
 use crate::symbol::Symbol;
 
 type Sources = SmallVec<[Value; 4]>;
@@ -44,7 +45,7 @@ impl Interp {
     }
 
     fn defer_select(&self, name: &'static SelectName, base: Value) -> Value {
-        self.counters.count_thunk();
+        count(|counters| &counters.thunks, 1);
         Thunk::new(Deferred::Select(name, base)).into()
     }
 
@@ -123,7 +124,7 @@ impl Interp {
             return Ok(Attrs::empty().into());
         };
         for set in rest.iter().rev() {
-            self.counters.count_update();
+            count(|counters| &counters.updates, 1);
             result = Attrs::update(set, result);
         }
         Ok(result.into())

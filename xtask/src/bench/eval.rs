@@ -1,0 +1,186 @@
+//! `cargo xtask bench eval`: the evaluator against other evaluators with the arguments of `nix-instantiate`.
+//!
+//! The programs take turns, so that a busy machine is busy for all of them, and the medians are printed. A row whose
+//! answers differ is an error: a wrong answer has no speed.
+
+mod rows;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::usage::{Usage, measure};
+use rows::{ROWS, Row, Trees};
+
+/// Arguments of `cargo xtask bench eval`.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask bench eval --nix /usr/bin/nix-instantiate --tree lib=../nixpkgs.lib/lib \\\n    \
+                        --tree nixpkgs=../nixpkgs --tree core=../core --tree home-manager=../home-manager")]
+pub struct Arguments {
+    /// A `nix-instantiate` to compare with; may be repeated. Ratios are to the first.
+    #[arg(long, num_args = 1.., value_name = "PROGRAM")]
+    nix: Vec<PathBuf>,
+    /// The wharf binary to measure, which is called as `nix-instantiate`. Without it, the evaluator in this program.
+    #[arg(long)]
+    wharf: Option<PathBuf>,
+    /// A tree of Nix code, of `lib`, `core`, `home-manager` and `nixpkgs`, with its path.
+    #[arg(long, value_name = "NAME=PATH", value_parser = parse_tree)]
+    tree: Vec<(String, PathBuf)>,
+    /// Only rows whose names contain this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Run each row at most this often.
+    #[arg(long)]
+    runs: Option<usize>,
+    /// Evaluate the whole trees with this many threads too.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+}
+
+fn parse_tree(text: &str) -> Result<(String, PathBuf)> {
+    let (name, path) = text.split_once('=').context("a tree is NAME=PATH")?;
+    let path = Path::new(path).canonicalize().with_context(|| format!("there is no {path}"))?;
+    Ok((name.to_owned(), path))
+}
+
+/// A program under measurement.
+struct Contestant {
+    label: String,
+    program: PathBuf,
+    /// What goes before the arguments of `nix-instantiate`.
+    first: Vec<String>,
+}
+
+impl Contestant {
+    fn run(&self, arguments: &[String]) -> Result<(Usage, String)> {
+        let arguments: Vec<String> = self.first.iter().chain(arguments).cloned().collect();
+        measure(&self.program, "nix-instantiate", &arguments, &[("HOME", "/nonexistent")])
+    }
+}
+
+/// Medians of one row, for each contestant.
+type Medians = Vec<Usage>;
+
+/// Runs the rows and prints the table.
+///
+/// # Errors
+/// When a program fails, or the programs do not give the same answer.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    if cfg!(debug_assertions) && arguments.wharf.is_none() {
+        bail!("this is a debug build: use `cargo run --release -p xtask -- bench eval`, or name a binary with --wharf");
+    }
+    let contestants = contestants(arguments)?;
+    print_heading(&contestants);
+    let directory = tempfile::tempdir()?;
+    let mut micro = Vec::new();
+    for row in ROWS.iter().filter(|row| arguments.only.as_ref().is_none_or(|only| row.name.contains(only))) {
+        let missing = row.missing(&arguments.tree);
+        if !missing.is_empty() {
+            println!("{:<36} left out: needs --tree {}=PATH", row.name, missing.join("=PATH --tree "));
+            continue;
+        }
+        let medians = measure_row(row, arguments, &contestants, directory.path())?;
+        print_row(row.name, &medians, |usage| usage.cpu);
+        if let Some(tree) = row.all_paths_of(&arguments.tree)
+            && arguments.jobs > 1
+        {
+            print_threads_row(tree, arguments.jobs, &medians)?;
+        }
+        if row.micro {
+            micro.push(medians);
+        }
+    }
+    print_geometric_mean(&micro);
+    Ok(())
+}
+
+fn contestants(arguments: &Arguments) -> Result<Vec<Contestant>> {
+    let own = std::env::current_exe()?;
+    let ours = match &arguments.wharf {
+        Some(wharf) => Contestant { label: "wharf".to_owned(), program: wharf.canonicalize()?, first: Vec::new() },
+        None => Contestant { label: "wharf".to_owned(), program: own, first: vec!["instantiate".to_owned()] },
+    };
+    let mut all = vec![ours];
+    for nix in &arguments.nix {
+        let output = Command::new(nix).arg("--version").output();
+        let output = output.with_context(|| format!("cannot run {}", nix.display()))?;
+        let version = String::from_utf8_lossy(&output.stdout);
+        let label = format!("nix {}", version.split_whitespace().last().unwrap_or("?"));
+        all.push(Contestant { label, program: nix.clone(), first: Vec::new() });
+    }
+    Ok(all)
+}
+
+/// The programs take turns; each gets one run before the first that counts, which fills the page cache.
+fn measure_row(row: &Row, arguments: &Arguments, contestants: &[Contestant], directory: &Path) -> Result<Medians> {
+    let command = row.arguments(&arguments.tree, directory)?;
+    let mut answer = None;
+    let mut usages = vec![Vec::new(); contestants.len()];
+    let runs = arguments.runs.map_or(row.runs, |limit| row.runs.min(limit.max(1)));
+    for run in 0..=runs {
+        for (contestant, usages) in contestants.iter().zip(&mut usages) {
+            let (usage, printed) = contestant.run(&command)?;
+            let expected = answer.get_or_insert_with(|| printed.clone());
+            ensure!(*expected == printed, "{}: {} gives another answer", row.name, contestant.label);
+            if run > 0 {
+                usages.push(usage);
+            }
+        }
+    }
+    Ok(usages.into_iter().map(median).collect())
+}
+
+/// The median of each quantity by itself.
+fn median(usages: Vec<Usage>) -> Usage {
+    fn middle<T: Ord + Copy>(mut values: Vec<T>) -> T {
+        values.sort();
+        values[values.len() / 2]
+    }
+    Usage {
+        cpu: middle(usages.iter().map(|usage| usage.cpu).collect()),
+        wall: middle(usages.iter().map(|usage| usage.wall).collect()),
+        peak: middle(usages.iter().map(|usage| usage.peak).collect()),
+    }
+}
+
+fn print_heading(contestants: &[Contestant]) {
+    print!("{:<36}", "median CPU seconds, peak MB");
+    contestants.iter().for_each(|contestant| print!(" {:>18}", contestant.label));
+    println!("   times faster");
+}
+
+fn print_row(name: &str, medians: &Medians, time: impl Fn(&Usage) -> Duration) {
+    print!("{name:<36}");
+    for usage in medians {
+        print!(" {:>9.3} {:>5.0} MB", time(usage).as_secs_f64(), usage.peak as f64 / 1e6);
+    }
+    for theirs in &medians[1..] {
+        print!("  {:>5.2}×", time(theirs).as_secs_f64() / time(&medians[0]).as_secs_f64());
+    }
+    println!();
+}
+
+/// The same paths on several threads: wall-clock time, as threads don't lessen the work.
+fn print_threads_row(tree: &Path, jobs: usize, medians: &Medians) -> Result<()> {
+    let command = ["parity".to_owned(), tree.display().to_string(), "--jobs".to_owned(), jobs.to_string()];
+    let own = std::env::current_exe()?;
+    let mut usages = Vec::new();
+    for _ in 0..3 {
+        usages.push(measure(&own, "xtask", &command, &[])?.0);
+    }
+    let mut row = medians.clone();
+    row[0] = median(usages);
+    print_row(&format!("  wall clock, ours {jobs} threads"), &row, |usage| usage.wall);
+    Ok(())
+}
+
+fn print_geometric_mean(micro: &[Medians]) {
+    let Some(first) = micro.first() else { return };
+    for peer in 1..first.len() {
+        let ratio = |medians: &Medians| medians[peer].cpu.as_secs_f64() / medians[0].cpu.as_secs_f64();
+        let product: f64 = micro.iter().map(ratio).product();
+        println!("geometric mean of {} small rows: {:.2}×", micro.len(), product.powf(1.0 / micro.len() as f64));
+    }
+}
