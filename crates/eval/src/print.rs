@@ -73,7 +73,7 @@ impl Plain<'_> {
 fn list_identity(value: Value, list: List) -> usize {
     match value.as_thunk() {
         Some(thunk) => std::ptr::from_ref(thunk).addr(),
-        None => list.items().as_ptr().addr(),
+        None => list.address(),
     }
 }
 

@@ -230,7 +230,13 @@ impl Hash {
 
     /// Bare lower-case hexadecimal.
     pub fn to_hex(&self) -> String {
-        hex::encode(self.bytes())
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(self.bytes().len() * 2);
+        for byte in self.bytes() {
+            text.push(DIGITS[usize::from(byte >> 4)].into());
+            text.push(DIGITS[usize::from(byte & 15)].into());
+        }
+        text
     }
 
     /// Bare Nix base-32.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::usage::{Usage, measure};
-use rows::{ROWS, Row, Trees};
+use rows::{ROWS, Row};
 
 /// Arguments of `cargo xtask bench eval`.
 #[derive(clap::Args)]
@@ -116,6 +116,11 @@ fn contestants(arguments: &Arguments) -> Result<Vec<Contestant>> {
 /// The programs take turns; each gets one run before the first that counts, which fills the page cache.
 fn measure_row(row: &Row, arguments: &Arguments, contestants: &[Contestant], directory: &Path) -> Result<Medians> {
     let command = row.arguments(&arguments.tree, directory)?;
+    if row.copies_sources() {
+        // Nix reads what a source's copy holds only once the copy is in its store.
+        let writing: Vec<String> = command.iter().cloned().chain(["--read-write-mode".to_owned()]).collect();
+        contestants[1..].iter().try_for_each(|contestant| contestant.run(&writing).map(drop))?;
+    }
     let mut answer = None;
     let mut usages = vec![Vec::new(); contestants.len()];
     let runs = arguments.runs.map_or(row.runs, |limit| row.runs.min(limit.max(1)));

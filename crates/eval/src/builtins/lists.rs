@@ -47,7 +47,7 @@ fn predicate(interp: &Interp, function: Value, item: Value) -> Result<bool> {
 fn concat_lists(interp: &Interp, args: &[Value]) -> Result<Value> {
     let lists = interp.force_list(args[0])?;
     let lists = lists.items().iter().map(|list| interp.force_list(*list)).collect::<Result<Vec<_>>>()?;
-    Ok(interp.join_lists(&lists).into())
+    Ok(List::concat(&lists).into())
 }
 
 fn concat_map(interp: &Interp, args: &[Value]) -> Result<Value> {
@@ -57,7 +57,7 @@ fn concat_map(interp: &Interp, args: &[Value]) -> Result<Value> {
         let list = interp.call(args[0], &[*item])?;
         lists.push(interp.force_list(list)?);
     }
-    Ok(interp.join_lists(&lists).into())
+    Ok(List::concat(&lists).into())
 }
 
 fn elem(interp: &Interp, args: &[Value]) -> Result<Value> {
@@ -85,10 +85,11 @@ fn head(interp: &Interp, args: &[Value]) -> Result<Value> {
 }
 
 fn tail(interp: &Interp, args: &[Value]) -> Result<Value> {
-    match interp.force_list(args[0])?.items().split_first() {
-        Some((_, rest)) => Ok(Value::list(rest)),
-        None => Err(Error::other("'builtins.tail' is called with an empty list")),
+    let list = interp.force_list(args[0])?;
+    if list.is_empty() {
+        return Err(Error::other("'builtins.tail' is called with an empty list"));
     }
+    Ok(list.tail().into())
 }
 
 fn filter(interp: &Interp, args: &[Value]) -> Result<Value> {

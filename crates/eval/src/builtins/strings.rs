@@ -48,7 +48,7 @@ fn substring(interp: &Interp, args: &[Value]) -> Result<Value> {
     if length == bytes.len() {
         return Ok(string.into());
     }
-    Ok(Str::new(&bytes[start..start + length], string.context()).into())
+    Ok(string.slice(start..start + length).into())
 }
 
 /// Replaces at each place the first of the patterns that matches there. An empty pattern matches everywhere, the end

@@ -6,6 +6,7 @@
 
 mod arena;
 mod attrs;
+mod buffer;
 mod env;
 mod list;
 mod merge;

@@ -46,8 +46,14 @@ impl Interp {
     }
 
     /// Applies a function, which may be a thunk, to arguments one after the other.
+    #[inline]
     pub fn call(&self, function: Value, args: &[Value]) -> Result<Value> {
         let function = self.force(function)?;
+        if let Some(closure) = function.as_closure()
+            && closure.lambda.arity() == args.len()
+        {
+            return self.call_closure(closure, args, Pos::NONE);
+        }
         self.apply(function, args, Pos::NONE)
     }
 

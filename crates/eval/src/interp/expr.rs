@@ -2,10 +2,9 @@
 
 use super::{Interp, wait};
 use crate::error::{Error, ErrorKind, Result};
-use crate::heap::{Attrs, Deferred, Env, List, Thunk, Value};
+use crate::heap::{Attrs, Env, List, Value};
 use crate::ir::{Assert, Expr, Operands, WithVar};
 use crate::position::Pos;
-use crate::stats::count;
 
 impl Interp {
     /// The value of an expression, which is never a thunk. What is inside it may be.
@@ -60,33 +59,6 @@ impl Interp {
                 Expr::InterpolatePath(operands) => return self.interpolate_path(operands, env),
             }
         }
-    }
-
-    /// A value for an expression that is not needed yet: a thunk, unless the value is at hand.
-    #[inline]
-    pub(super) fn delay(&self, expr: &'static Expr, env: &'static Env) -> Value {
-        match expr {
-            Expr::Const(value) => {
-                count(|counters| &counters.thunks_avoided, 1);
-                *value
-            }
-            Expr::Var { depth, slot, .. } => match env.up((*depth).into()).get(*slot) {
-                Some(value) => {
-                    count(|counters| &counters.thunks_avoided, 1);
-                    value
-                }
-                // The scope is being set up.
-                None => self.suspend(expr, env),
-            },
-            Expr::Lambda(lambda) => Value::closure(lambda, env),
-            _ => self.suspend(expr, env),
-        }
-    }
-
-    #[inline]
-    pub(super) fn suspend(&self, expr: &'static Expr, env: &'static Env) -> Value {
-        count(|counters| &counters.thunks, 1);
-        Thunk::new(Deferred::Expr(expr, env)).into()
     }
 
     /// The value of an expression that must be a Boolean.
@@ -152,17 +124,6 @@ impl Interp {
                 lists.push(list);
             }
         }
-        Ok(self.join_lists(&lists).into())
-    }
-
-    /// The concatenation; copies nothing if at most one list has elements.
-    pub fn join_lists(&self, lists: &[List]) -> List {
-        let total = lists.iter().map(|list| list.len()).sum();
-        if let Some(only) = lists.iter().find(|list| list.len() == total) {
-            return *only;
-        }
-        count(|counters| &counters.concatenations, 1);
-        count(|counters| &counters.list_elements_copied, total);
-        List::build(total, |out| lists.iter().for_each(|list| out.extend_from_slice(list.items())))
+        Ok(List::concat(&lists).into())
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod access;
 mod call;
 mod coerce;
 mod compare;
+mod delay;
 mod expr;
 mod operators;
 pub(crate) mod paths;
@@ -166,7 +167,7 @@ impl Interp {
                     })?;
                 }
             }
-            Kind::List(list) if seen.insert(list.items().as_ptr().addr()) => {
+            Kind::List(list) if seen.insert(list.address()) => {
                 for item in list.items() {
                     self.force_deep_unseen(*item, seen)?;
                 }

@@ -3,7 +3,7 @@
 use super::{Coercion, Interp, access, paths};
 use crate::error::{Error, Result};
 use crate::heap::{Env, Kind, Str, Value};
-use crate::ir::{Operands, Operator, Pair};
+use crate::ir::{Expr, Operands, Operator, Pair};
 
 impl Interp {
     pub(super) fn binary(&self, operator: Operator, pair: &'static Pair, env: &'static Env) -> Result<Value> {
@@ -14,8 +14,14 @@ impl Interp {
             Operator::Implies => return Ok(Value::bool(!truth(&pair.left)? || truth(&pair.right)?)),
             _ => {}
         }
+        if operator == Operator::Add && matches!(pair.left, Expr::Binary(Operator::Add, _)) {
+            return self.sum(pair, env);
+        }
         let left = self.eval(&pair.left, env)?;
         let right = self.eval(&pair.right, env)?;
+        if let (Some(a), Some(b)) = (left.as_small_int(), right.as_small_int()) {
+            return small_integers(operator, a, b).map_err(|error| error.at(pair.pos));
+        }
         let result = match operator {
             Operator::Equal => self.equal(left, right).map(Value::bool),
             Operator::NotEqual => self.equal(left, right).map(|equal| Value::bool(!equal)),
@@ -27,6 +33,42 @@ impl Interp {
             _ => self.arithmetic(operator, left, right),
         };
         result.map_err(|error| error.at(pair.pos))
+    }
+
+    /// `a + b + c`: once the sum so far is a string, the others are appended to it all at once.
+    fn sum(&self, last: &'static Pair, env: &'static Env) -> Result<Value> {
+        let mut pairs = smallvec::SmallVec::<[&'static Pair; 8]>::from_slice(&[last]);
+        let mut first = &last.left;
+        while let Expr::Binary(Operator::Add, pair) = first {
+            pairs.push(pair);
+            first = &pair.left;
+        }
+        let mut sum = self.eval(first, env)?;
+        while let Some(pair) = pairs.pop() {
+            if let Kind::String(string) = sum.kind() {
+                pairs.push(pair);
+                return self.append_all(string, &pairs, env);
+            }
+            let right = self.eval(&pair.right, env)?;
+            sum = self.plus(sum, right).map_err(|error| error.at(pair.pos))?;
+        }
+        Ok(sum)
+    }
+
+    /// The string with the right sides of `pairs`, the last of them first.
+    fn append_all(&self, string: &'static Str, pairs: &[&'static Pair], env: &'static Env) -> Result<Value> {
+        let mut parts = smallvec::SmallVec::<[&[u8]; 8]>::new();
+        let mut context = string.context();
+        for pair in pairs.iter().rev() {
+            let right = self.eval(&pair.right, env)?;
+            let right = match right.kind() {
+                Kind::String(right) => right,
+                _ => self.coerce_to_string(right, Coercion::STRING).map_err(|error| error.at(pair.pos))?,
+            };
+            parts.push(right.bytes());
+            context = crate::heap::Context::union(context, right.context());
+        }
+        Ok(string.append(&parts, context).into())
     }
 
     /// `-`, `*`, `/`, or `+` of numbers. The operands are evaluated.
@@ -60,7 +102,7 @@ impl Interp {
             }
             (Kind::Int(_), _) => Err(Error::type_error(format!("cannot add {} to an integer", access::show(right)))),
             (Kind::Float(_), _) => Err(Error::type_error(format!("cannot add {} to a float", access::show(right)))),
-            (Kind::String(a), Kind::String(b)) => Ok(Str::concat(&[a.bytes(), b.bytes()], union(a, b)).into()),
+            (Kind::String(a), Kind::String(b)) => Ok(a.append(&[b.bytes()], union(a, b)).into()),
             (Kind::Path(path), _) => {
                 let tail = self.coerce_to_string(right, Coercion::PATH_PART)?;
                 self.append_to_path(path.bytes(), &[tail])
@@ -70,12 +112,13 @@ impl Interp {
                 let coercion = Coercion { copy_to_store, ..Coercion::STRING };
                 let a = self.coerce_to_string(left, coercion)?;
                 let b = self.coerce_to_string(right, coercion)?;
-                Ok(Str::concat(&[a.bytes(), b.bytes()], union(a, b)).into())
+                Ok(a.append(&[b.bytes()], union(a, b)).into())
             }
         }
     }
 
     pub(super) fn interpolate(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
+        let mut first = None;
         let mut parts = smallvec::SmallVec::<[&[u8]; 8]>::new();
         let mut context = None;
         for (item, pos) in operands.items.iter().zip(operands.positions) {
@@ -84,10 +127,16 @@ impl Interp {
                 Kind::String(string) => string,
                 _ => self.coerce_to_string(value, Coercion::STRING).map_err(|error| error.at(*pos))?,
             };
-            parts.push(string.bytes());
             context = crate::heap::Context::union(context, string.context());
+            match first {
+                None => first = Some(string),
+                Some(_) => parts.push(string.bytes()),
+            }
         }
-        Ok(Str::concat(&parts, context).into())
+        Ok(match first {
+            Some(first) => first.append(&parts, context).into(),
+            None => Str::concat(&parts, context).into(),
+        })
     }
 
     pub(super) fn interpolate_path(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
@@ -111,6 +160,23 @@ impl Interp {
 
 fn union(a: &'static Str, b: &'static Str) -> Option<&'static crate::heap::Context> {
     crate::heap::Context::union(a.context(), b.context())
+}
+
+/// An operator other than the logical ones, for integers that are most likely small.
+#[inline]
+fn small_integers(operator: Operator, a: i64, b: i64) -> Result<Value> {
+    Ok(Value::bool(match operator {
+        Operator::Equal => a == b,
+        Operator::NotEqual => a != b,
+        Operator::Less => a < b,
+        Operator::LessOrEqual => a <= b,
+        Operator::Greater => a > b,
+        Operator::GreaterOrEqual => a >= b,
+        // Sums of two numbers of 61 bits do not overflow.
+        Operator::Add => return Ok(Value::int(a + b)),
+        Operator::Sub => return Ok(Value::int(a - b)),
+        _ => return integer_arithmetic(operator, a, b),
+    }))
 }
 
 fn integer_arithmetic(operator: Operator, a: i64, b: i64) -> Result<Value> {

@@ -4,8 +4,8 @@ use smallvec::SmallVec;
 
 use super::Interp;
 use crate::error::{Error, Result};
-use crate::heap::{Attr, Attrs, AttrsBuilder, Deferred, Env, Kind, Shape, Thunk, Value};
-use crate::ir::{AttrsLiteral, Binding, Dynamic, Expr, Operands, RecAttrs, SelectName};
+use crate::heap::{Attr, Attrs, AttrsBuilder, Env, Kind, Shape, Value};
+use crate::ir::{AttrsLiteral, Binding, Dynamic, Expr, Operands, RecAttrs};
 use crate::stats::count;
 use crate::symbol::Symbol;
 
@@ -42,11 +42,6 @@ impl Interp {
             Binding::Expr(expr) => self.delay(expr, env),
             Binding::InheritFrom(source, name) => self.defer_select(name, sources[*source as usize]),
         }
-    }
-
-    fn defer_select(&self, name: &'static SelectName, base: Value) -> Value {
-        count(|counters| &counters.thunks, 1);
-        Thunk::new(Deferred::Select(name, base)).into()
     }
 
     pub(super) fn attrs_literal(&self, literal: &'static AttrsLiteral, env: &'static Env) -> Result<Value> {

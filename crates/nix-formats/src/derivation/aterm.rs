@@ -1,15 +1,15 @@
 //! Derivation → ATerm.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Derivation, Output, OutputName};
+use super::{Derivation, Output};
 use crate::STORE_DIR;
 use crate::content_address::ContentAddressError;
 
 /// How the inputs and the outputs are written: as they are, or as the hash modulo wants them.
 pub(super) struct Form<'a> {
     /// What stands in place of the input derivations' paths, sorted; `None`: the paths themselves.
-    pub inputs: Option<&'a [(String, BTreeSet<OutputName>)]>,
+    pub inputs: Option<&'a BTreeMap<String, BTreeSet<&'a str>>>,
     /// Blank the paths of the outputs, and the variables of the same name.
     pub mask_outputs: bool,
 }
@@ -32,7 +32,7 @@ impl Derivation {
                 out.extend_from_slice(b"(\"");
                 push_store_path(out, path.base_name());
                 out.extend_from_slice(b"\",");
-                print_names(out, outputs);
+                print_names(out, outputs.iter().map(String::as_str));
                 out.push(b')');
                 Ok(())
             })?,
@@ -40,7 +40,7 @@ impl Derivation {
                 out.extend_from_slice(b"(\"");
                 out.extend_from_slice(hash.as_bytes());
                 out.extend_from_slice(b"\",");
-                print_names(out, outputs);
+                print_names(out, outputs.iter().copied());
                 out.push(b')');
                 Ok(())
             })?,
@@ -137,9 +137,9 @@ fn push_store_path(out: &mut Vec<u8>, base_name: &str) {
     out.extend_from_slice(base_name.as_bytes());
 }
 
-fn print_names(out: &mut Vec<u8>, names: &BTreeSet<OutputName>) {
+fn print_names<'a>(out: &mut Vec<u8>, names: impl Iterator<Item = &'a str>) {
     out.push(b'[');
-    for (index, name) in names.iter().enumerate() {
+    for (index, name) in names.enumerate() {
         if index > 0 {
             out.push(b',');
         }
@@ -148,20 +148,30 @@ fn print_names(out: &mut Vec<u8>, names: &BTreeSet<OutputName>) {
     out.push(b']');
 }
 
+/// How many bytes are looked at together.
+const STRIDE: usize = 32;
+
 fn print_string(out: &mut Vec<u8>, text: &[u8]) {
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t');
     out.push(b'"');
-    let mut rest = text;
-    while let Some(position) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')) {
-        out.extend_from_slice(&rest[..position]);
-        out.push(b'\\');
-        out.push(match rest[position] {
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            other => other,
-        });
-        rest = &rest[position + 1..];
+    for bytes in text.chunks(STRIDE) {
+        // Without an early exit, the compiler compares all bytes at once.
+        if !bytes.iter().fold(false, |found, byte| found | special(byte)) {
+            out.extend_from_slice(bytes);
+            continue;
+        }
+        for byte in bytes {
+            let escaped = match byte {
+                b'\n' => b'n',
+                b'\r' => b'r',
+                b'\t' => b't',
+                other => *other,
+            };
+            if special(byte) {
+                out.push(b'\\');
+            }
+            out.push(escaped);
+        }
     }
-    out.extend_from_slice(rest);
     out.push(b'"');
 }

@@ -127,11 +127,11 @@ impl Derivation {
         mask_outputs: bool,
     ) -> Result<Option<Hash>, HashModuloError<E>> {
         // Inputs of equal hash merge their outputs, so this is a map and not a list.
-        let mut inputs: BTreeMap<String, BTreeSet<OutputName>> = BTreeMap::new();
+        let mut inputs: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for (path, outputs) in &self.input_derivations {
             match input(path).map_err(HashModuloError::Input)? {
                 HashModulo::Deferred => return Ok(None),
-                HashModulo::Known(hash) => inputs.entry(hash.to_hex()).or_default().extend(outputs.iter().cloned()),
+                HashModulo::Known(hash) => inputs.entry(hash.to_hex()).or_default().extend(outputs.iter().map(String::as_str)),
                 HashModulo::Fixed(hashes) => {
                     for output in outputs {
                         let hash = hashes.get(output).ok_or_else(|| HashModuloError::NoSuchOutput {
@@ -139,12 +139,11 @@ impl Derivation {
                             output: output.clone(),
                             name: self.name.clone(),
                         })?;
-                        inputs.entry(hash.to_hex()).or_default().insert("out".to_owned());
+                        inputs.entry(hash.to_hex()).or_default().insert("out");
                     }
                 }
             }
         }
-        let inputs: Vec<_> = inputs.into_iter().collect();
         let text =
             self.print(&Form { inputs: Some(&inputs), mask_outputs }).map_err(|source| self.bad_address(source))?;
         Ok(Some(Hash::of(HashAlgo::Sha256, &text)))

@@ -49,7 +49,7 @@ const fn large(name: &'static str, runs: usize, trees: &'static [&'static str], 
 
 /// All rows, the cheap ones first.
 pub const ROWS: &[Row] = &[
-    Row { name: "start-up, 1 + 1", micro: false, runs: 31, trees: &[], work: Work::Text("1 + 1") },
+    large("start-up, 1 + 1", 31, &[], Work::Text("1 + 1")),
     micro("fib 27", program!("fib")),
     micro("sort 200,000 integers twice", program!("sort")),
     micro("strings: foldl', replace, split", program!("strings")),
@@ -60,8 +60,8 @@ pub const ROWS: &[Row] = &[
     large(
         "home-manager activation package",
         7,
-        &["lib", "core", "home-manager"],
-        Work::Program(program!("home-manager"), &["lib", "core", "homeManager"]),
+        &["lib", "core", "home-manager", "nixpkgs"],
+        Work::Program(program!("home-manager"), &["lib", "core", "homeManager", "nixpkgs"]),
     ),
     large("core, all derivation paths", 7, &["core"], Work::AllPaths),
     large("nixpkgs 2016, hello", 9, &["nixpkgs"], Work::OfTree("(import tree { }).hello.drvPath")),
@@ -72,6 +72,11 @@ impl Row {
     /// The trees it needs and is not given.
     pub fn missing(&self, trees: &Trees) -> Vec<&'static str> {
         self.trees.iter().filter(|name| find(trees, name).is_none()).copied().collect()
+    }
+
+    /// Whether it imports files from copies of sources in the store.
+    pub fn copies_sources(&self) -> bool {
+        self.trees.contains(&"core")
     }
 
     /// The tree whose paths it evaluates all, if it does.

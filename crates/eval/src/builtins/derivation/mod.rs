@@ -53,17 +53,17 @@ fn strict(interp: &Interp, args: &[Value]) -> Result<Value> {
 }
 
 fn make(interp: &Interp, name: &str, attributes: Result<Attributes>) -> Result<Value> {
-    let attributes = attributes?;
+    let mut attributes = attributes?;
     attributes.check(name)?;
     let mut derivation = Derivation {
         name: name.to_owned(),
         outputs: Default::default(),
         input_derivations: Default::default(),
         input_sources: Default::default(),
-        system: attributes.system.clone(),
-        builder: attributes.builder.clone(),
-        args: attributes.args.clone(),
-        env: attributes.env.clone(),
+        system: std::mem::take(&mut attributes.system),
+        builder: std::mem::take(&mut attributes.builder),
+        args: std::mem::take(&mut attributes.args),
+        env: std::mem::take(&mut attributes.env),
     };
     interp.add_inputs(&mut derivation, attributes.context)?;
     set_outputs(&mut derivation, &attributes)?;

@@ -1,0 +1,93 @@
+//! Values for expressions that are not needed yet.
+//!
+//! A thunk costs its memory, the memory of the scope it keeps, and a detour for whoever wants its value; so where the
+//! value is at hand, or is computed faster than a thunk is made and cannot fail, there is none. Sets and scopes tell
+//! lists and functions apart by identity, so those are only taken from where C++ Nix takes them too.
+
+use super::Interp;
+use crate::heap::{Deferred, Env, Kind, Thunk, Value};
+use crate::ir::{Expr, Operator, Pair, SelectName, Step, WithVar};
+use crate::stats::count;
+
+impl Interp {
+    /// A value for an expression that is not needed yet: a thunk, unless the value is at hand.
+    #[inline]
+    pub(super) fn delay(&self, expr: &'static Expr, env: &'static Env) -> Value {
+        let known = match expr {
+            Expr::Const(value) => Some(*value),
+            // No value yet: the scope is being set up.
+            Expr::Var { depth, slot, .. } => env.up((*depth).into()).get(*slot),
+            Expr::Lambda(lambda) => return Value::closure(lambda, env),
+            Expr::SelectOne(_) | Expr::Select(_) => at_hand(expr, env).filter(|value| may_be_shared(*value)),
+            Expr::WithVar(variable) => of_with(variable, env),
+            Expr::Binary(operator @ (Operator::Add | Operator::Sub), pair) => small_sum(*operator, pair, env),
+            _ => None,
+        };
+        match known {
+            Some(value) => {
+                count(|counters| &counters.thunks_avoided, 1);
+                value
+            }
+            None => self.suspend(expr, env),
+        }
+    }
+
+    #[inline]
+    pub(super) fn suspend(&self, expr: &'static Expr, env: &'static Env) -> Value {
+        count(|counters| &counters.thunks, 1);
+        Thunk::new(Deferred::Expr(expr, env)).into()
+    }
+
+    /// The same for the attribute `name` of `base`.
+    pub(super) fn defer_select(&self, name: &'static SelectName, base: Value) -> Value {
+        let known = base.resolved().and_then(|base| attribute(base, name)).filter(|value| may_be_shared(*value));
+        if let Some(value) = known {
+            count(|counters| &counters.thunks_avoided, 1);
+            return value;
+        }
+        count(|counters| &counters.thunks, 1);
+        Thunk::new(Deferred::Select(name, base)).into()
+    }
+}
+
+/// The value of a variable or of an attribute of one, if nothing needs to be computed for it.
+#[inline]
+fn at_hand(expr: &'static Expr, env: &'static Env) -> Option<Value> {
+    match expr {
+        Expr::Const(value) => value.resolved(),
+        Expr::Var { depth, slot, .. } => env.up((*depth).into()).get(*slot)?.resolved(),
+        Expr::SelectOne(node) => attribute(at_hand(&node.base, env)?, &node.name),
+        Expr::Select(node) => node.path.iter().try_fold(at_hand(&node.base, env)?, |base, step| match step {
+            Step::Static(name) => attribute(base, name),
+            Step::Dynamic(..) => None,
+        }),
+        _ => None,
+    }
+}
+
+#[inline]
+fn attribute(base: Value, name: &'static SelectName) -> Option<Value> {
+    base.as_attrs()?.get_cached(name.name, &name.cache)?.resolved()
+}
+
+/// Whether a value may stand where C++ Nix has a copy of it: what is compared or printed by identity may not.
+fn may_be_shared(value: Value) -> bool {
+    matches!(
+        value.kind(),
+        Kind::Null | Kind::Bool(_) | Kind::Int(_) | Kind::String(_) | Kind::Path(_) | Kind::Attrs(_)
+    )
+}
+
+/// The variable, evaluated or not, if the innermost `with` is evaluated and has it.
+fn of_with(variable: &'static WithVar, env: &'static Env) -> Option<Value> {
+    let scope = env.up(*variable.scopes.first()?).get(0)?.resolved()?;
+    scope.as_attrs()?.get_cached(variable.name, &variable.cache)
+}
+
+/// The sum or difference of integers that are at hand and too small to overflow.
+#[inline]
+fn small_sum(operator: Operator, pair: &'static Pair, env: &'static Env) -> Option<Value> {
+    let left = at_hand(&pair.left, env)?.as_small_int()?;
+    let right = at_hand(&pair.right, env)?.as_small_int()?;
+    Some(Value::int(if operator == Operator::Add { left + right } else { left - right }))
+}
