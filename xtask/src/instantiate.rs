@@ -172,7 +172,10 @@ fn evaluate(
 ) -> eval::Result<Vec<u8>> {
     let args = arguments(interp, request)?;
     let value = interp.eval_source(origin, text, base_dir, &[])?;
-    let value = interp.attr_path(value, &request.attr, args)?;
+    let value = match request.eval && args.is_empty() {
+        true => interp.find_along(value, &request.attr, args)?,
+        false => interp.attr_path(value, &request.attr, args)?,
+    };
     let mut out = StrBuilder::default();
     if !request.eval {
         derivations(interp, value, args, &mut out.bytes)?;

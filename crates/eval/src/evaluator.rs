@@ -1,5 +1,6 @@
 //! What all threads of an evaluation share, and the way in.
 
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -38,8 +39,8 @@ pub(crate) struct Shared {
     pub(crate) copies: Mutex<FxHashMap<&'static [u8], &'static Str>>,
     /// Where the copies come from.
     pub(crate) sources: Mutex<FxHashMap<StorePath, PathBuf>>,
-    /// The derivations that were made.
-    pub(crate) derivations: Derivations,
+    /// The derivations that were made. They live as long as the heap does: taking them apart costs time for nothing.
+    pub(crate) derivations: ManuallyDrop<Derivations>,
     globals: OnceLock<Globals>,
 }
 
@@ -59,7 +60,7 @@ impl Evaluator {
             files: Mutex::default(),
             copies: Mutex::default(),
             sources: Mutex::default(),
-            derivations: Derivations::default(),
+            derivations: ManuallyDrop::default(),
             globals: OnceLock::new(),
         };
         let (names, builtins) = builtins::globals(&shared.settings);
@@ -103,7 +104,7 @@ impl Shared {
 impl Interp {
     /// The value of a file; of a directory, that of its `default.nix`. Evaluated once.
     pub fn eval_file(&self, path: &Path) -> Result<Value> {
-        let path = builtins::embedded_path(path).map_or_else(|| self.resolve_import(&self.real_source(path)), Ok)?;
+        let path = builtins::embedded_path(path).map_or_else(|| self.resolve_import(path), Ok)?;
         let value = self.file_value(path);
         self.force(value)
     }
@@ -122,7 +123,7 @@ impl Interp {
     pub(crate) fn eval_resolved(&self, path: &Path, scope: &[(Symbol, Value)]) -> Result<Value> {
         let text = match builtins::embedded_file(path) {
             Some(text) => text.as_bytes().to_vec(),
-            None => self.host().read_file(path)?,
+            None => self.host().read_file(&self.real_source(path))?,
         };
         let base_dir = path.parent().unwrap_or(Path::new("/"));
         self.eval_source(Origin::File(path.to_owned()), text, base_dir, scope)
@@ -177,8 +178,16 @@ impl Interp {
     /// What an attribute path like `a.b."c.d".0` leads to, as `-A` takes it: sets by name, lists by number. Functions
     /// on the way are called with `args` where they name their arguments.
     pub fn attr_path(&self, value: Value, path: &str, args: &'static Attrs) -> Result<Value> {
-        let mut value = self.auto_call(value, args)?;
+        let found = self.find_along(value, path, args)?;
+        self.auto_call(found, args)
+    }
+
+    /// As [`Interp::attr_path`], but what the path leads to is not called, as in `nix-instantiate --eval` without
+    /// arguments.
+    pub fn find_along(&self, value: Value, path: &str, args: &'static Attrs) -> Result<Value> {
+        let mut value = self.force(value)?;
         for step in split_attr_path(path)? {
+            value = self.auto_call(value, args)?;
             let found = match (step.parse::<usize>(), value.kind()) {
                 (Ok(index), crate::heap::Kind::List(list)) => {
                     list.items().get(index).copied().ok_or_else(|| {
@@ -187,7 +196,7 @@ impl Interp {
                 }
                 _ => self.attr(self.force_attrs(value)?, Symbol::intern(&step))?.value,
             };
-            value = self.auto_call(found, args)?;
+            value = self.force(found)?;
         }
         Ok(value)
     }

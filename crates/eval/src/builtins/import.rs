@@ -41,7 +41,7 @@ pub(crate) fn embedded_file(path: &Path) -> Option<&'static str> {
 }
 
 fn import(interp: &Interp, args: &[Value]) -> Result<Value> {
-    let path = interp.readable_path(args[0])?;
+    let path = interp.built_path(args[0])?;
     interp
         .eval_file(&path)
         .map_err(|error| error.within(format!("while importing '{}'", path.display()), crate::Pos::NONE))
@@ -49,7 +49,7 @@ fn import(interp: &Interp, args: &[Value]) -> Result<Value> {
 
 fn scoped_import(interp: &Interp, args: &[Value]) -> Result<Value> {
     let scope: Vec<(Symbol, Value)> = interp.force_attrs(args[0])?.iter().map(|attr| (attr.name, attr.value)).collect();
-    let path = interp.readable_path(args[1])?;
+    let path = interp.built_path(args[1])?;
     let path = embedded_path(&path).map_or_else(|| interp.resolve_import(&path), Ok)?;
     interp.eval_resolved(&path, &scope)
 }

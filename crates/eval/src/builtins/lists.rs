@@ -160,6 +160,8 @@ fn group_by(interp: &Interp, args: &[Value]) -> Result<Value> {
 fn partition(interp: &Interp, args: &[Value]) -> Result<Value> {
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
     for item in interp.force_list(args[1])?.items() {
+        // Also an element that the predicate does not look at must have a value.
+        interp.force(*item)?;
         let side = if predicate(interp, args[0], *item)? { &mut right } else { &mut wrong };
         side.push(*item);
     }

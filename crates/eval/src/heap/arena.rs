@@ -1,6 +1,6 @@
 //! Per-thread bump allocation.
 
-use std::alloc::{Layout, alloc, handle_alloc_error};
+use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;
 use std::mem::{align_of, size_of};
 use std::ptr::NonNull;
@@ -36,7 +36,7 @@ pub fn allocated_bytes() -> usize {
     CHUNK_BYTES.load(Ordering::Relaxed)
 }
 
-/// Room for `size` bytes, aligned to eight. The memory is not initialised and lives as long as the process.
+/// Room for `size` bytes, aligned to eight. The memory is zero and lives as long as the process.
 #[inline]
 pub(super) fn allocate(size: usize) -> NonNull<u8> {
     let size = (size + 7) & !7;
@@ -69,19 +69,28 @@ fn refill(cell: &Cell<Bump>, size: usize) -> NonNull<u8> {
     base
 }
 
+/// Fresh memory from the kernel, which is zero and is only taken once it is touched.
 fn system(size: usize) -> NonNull<u8> {
+    // Huge pages are aligned to their size; the kernel promises small pages only.
+    let slack = if size >= HUGE_PAGE { HUGE_PAGE } else { 0 };
     CHUNK_BYTES.fetch_add(size, Ordering::Relaxed);
-    let align = if size >= HUGE_PAGE { HUGE_PAGE } else { 8 };
-    let layout = Layout::from_size_align(size.max(8), align).expect("an object is smaller than the address space");
-    // SAFETY: the layout's size is not zero.
-    let Some(pointer) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+    let mapped = unsafe {
+        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        libc::mmap(std::ptr::null_mut(), size + slack, protection, flags, -1, 0)
+    };
+    if mapped == libc::MAP_FAILED {
+        handle_alloc_error(Layout::new::<u8>());
+    }
+    let unaligned: *mut u8 = mapped.cast();
+    let pointer = if slack == 0 { unaligned } else { unaligned.map_addr(|address| address.next_multiple_of(HUGE_PAGE)) };
     if size >= HUGE_PAGE {
-        // SAFETY: the range is the allocation's. It is advice only: where the kernel does not take it, nothing is lost.
-        unsafe { libc::madvise(pointer.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+        // SAFETY: the range is within the mapping. It is advice only: where the kernel does not take it, nothing is lost.
+        unsafe { libc::madvise(pointer.cast(), size, libc::MADV_HUGEPAGE) };
     }
     // Values are made of addresses; whoever follows one borrows the provenance of the whole chunk.
-    pointer.as_ptr().expose_provenance();
-    pointer
+    pointer.expose_provenance();
+    NonNull::new(pointer).expect("the kernel maps nothing at address zero")
 }
 
 /// Moves `value` into the heap. Its destructor never runs.

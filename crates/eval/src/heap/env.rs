@@ -32,7 +32,7 @@ impl Env {
         }
         let place = arena::allocate(size_of::<Env>() + slots * 8);
         // SAFETY: there is room for the header and the slots.
-        unsafe { Env::write(place.cast(), up, slots, slots) }
+        unsafe { Env::write(place.cast(), up, slots) }
     }
 
     #[cold]
@@ -41,25 +41,19 @@ impl Env {
         // SAFETY: there is room for the number, the header and the slots.
         unsafe {
             place.write(slots as u64);
-            Env::write(place.add(1).cast(), up, slots, MANY)
+            Env::write(place.add(1).cast(), up, MANY)
         }
     }
 
     /// # Safety
-    /// There must be room for the header and `slots` words at `place`.
+    /// At `place`, there must be fresh memory of the heap with room for the header and the slots.
     #[inline]
-    unsafe fn write(
-        place: std::ptr::NonNull<Env>,
-        up: Option<&'static Env>,
-        slots: usize,
-        shown: usize,
-    ) -> &'static Env {
+    unsafe fn write(place: std::ptr::NonNull<Env>, up: Option<&'static Env>, shown: usize) -> &'static Env {
         let up = up.map_or(0, |env| std::ptr::from_ref(env).expose_provenance() as u64);
         debug_assert_eq!(up >> LEN_SHIFT, 0, "user space has 48-bit addresses");
-        // SAFETY: by the contract; zero is a valid slot.
+        // SAFETY: by the contract. The slots are zero, as all fresh memory of the heap is, which is a valid slot.
         unsafe {
             place.write(Env { up_and_len: up | (shown as u64) << LEN_SHIFT });
-            std::ptr::write_bytes(place.add(1).cast::<u64>().as_ptr(), 0, slots);
             place.as_ref()
         }
     }

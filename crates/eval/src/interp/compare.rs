@@ -67,6 +67,9 @@ impl Interp {
 
     /// `<`, for numbers, strings, paths, and lists of these.
     pub fn less(&self, left: Value, right: Value) -> Result<bool> {
+        if let (Some(a), Some(b)) = (left.as_small_int(), right.as_small_int()) {
+            return Ok(a < b);
+        }
         let (left, right) = (self.force(left)?, self.force(right)?);
         Ok(match (left.kind(), right.kind()) {
             (Kind::Int(a), Kind::Int(b)) => a < b,

@@ -106,11 +106,17 @@ impl Interp {
 
     /// A path that can be read: what it refers to is built.
     pub fn readable_path(&self, value: Value) -> Result<PathBuf> {
+        Ok(self.real_source(&self.built_path(value)?))
+    }
+
+    /// The path that a value names, once what it refers to is built. Where it is below the copy of a source, the copy may
+    /// not be there; [`Interp::real_source`] tells what to read.
+    pub fn built_path(&self, value: Value) -> Result<PathBuf> {
         let path = self.coerce_to_path(value)?;
         let is_path = matches!(self.force(value)?.kind(), Kind::Path(_));
         let replaced = self.realise_context(path)?;
         let bytes = if is_path { replaced } else { paths::canonical(&replaced) };
-        Ok(self.real_source(paths::path(&bytes)))
+        Ok(paths::path(&bytes).to_owned())
     }
 
     /// Builds what a string refers to (import from derivation). Returns the string with the places of outputs whose
@@ -139,13 +145,15 @@ impl Interp {
         Ok(string.bytes().to_vec())
     }
 
-    /// The file to evaluate for a path: symbolic links followed, `default.nix` in a directory.
+    /// The file to evaluate for a path: symbolic links followed, `default.nix` in a directory. A path below the copy of a
+    /// source stays there, so that what is relative to it is below the copy too.
     pub fn resolve_import(&self, path: &Path) -> Result<PathBuf> {
         let mut path = path.to_owned();
         for _ in 0..MAX_LINKS {
-            match self.host().file_type(&path)? {
+            let real = self.real_source(&path);
+            match self.host().file_type(&real)? {
                 Some(FileType::Symlink) => {
-                    let target = self.host().read_link(&path)?;
+                    let target = self.host().read_link(&real)?;
                     let joined = path.parent().unwrap_or(Path::new("/")).join(target);
                     path = paths::path(&paths::canonical(paths::bytes(&joined))).to_owned();
                 }

@@ -148,7 +148,9 @@ impl Derivation {
         if self.input_derivations.is_empty() {
             return store_path::text_path(&name, aterm, &self.input_sources);
         }
-        store_path::text_path(&name, aterm, &self.references())
+        let mut references: Vec<&StorePath> = self.input_derivations.keys().chain(&self.input_sources).collect();
+        references.sort_unstable();
+        store_path::text_path(&name, aterm, references)
     }
 
     /// The JSON of a derivation with `__structuredAttrs`.

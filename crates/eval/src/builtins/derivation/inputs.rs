@@ -13,11 +13,14 @@ use crate::Interp;
 use crate::error::{Error, Result};
 use crate::heap::Context;
 use crate::interp::{ContextElement, parse_store_path};
+use crate::symbol::Symbol;
 
 /// The derivations and texts of an evaluation.
 #[derive(Default)]
 pub(crate) struct Derivations {
     made: Mutex<FxHashMap<StorePath, Arc<Known>>>,
+    /// The context elements that were met, decoded.
+    inputs: Mutex<FxHashMap<Symbol, Input>>,
     /// The references of files made by `builtins.toFile`.
     texts: Mutex<FxHashMap<StorePath, Vec<StorePath>>>,
 }
@@ -26,7 +29,15 @@ pub(crate) struct Derivations {
 struct Known {
     hash: HashModulo,
     outputs: Vec<String>,
-    references: BTreeSet<StorePath>,
+    references: Box<[StorePath]>,
+}
+
+/// An element of a context as derivations take it.
+#[derive(Clone)]
+enum Input {
+    Source(StorePath),
+    Output(StorePath, String),
+    Deep(StorePath),
 }
 
 impl Interp {
@@ -34,19 +45,33 @@ impl Interp {
     pub(super) fn add_inputs(&self, derivation: &mut Derivation, context: Option<&'static Context>) -> Result<()> {
         let Some(context) = context else { return Ok(()) };
         for symbol in context.elements() {
-            match ContextElement::parse(symbol.bytes()) {
-                Some(ContextElement::Path(path)) => {
-                    derivation.input_sources.insert(parse_store_path(&path)?);
+            match self.input(*symbol)? {
+                Input::Source(path) => {
+                    derivation.input_sources.insert(path);
                 }
-                Some(ContextElement::Output { derivation: path, output }) => {
-                    let path = parse_store_path(&path)?;
+                Input::Output(path, output) => {
                     derivation.input_derivations.entry(path).or_default().insert(output);
                 }
-                Some(ContextElement::Deep(path)) => self.add_deep(derivation, parse_store_path(&path)?)?,
-                None => return Err(Error::other(format!("the context element '{symbol}' is malformed"))),
+                Input::Deep(path) => self.add_deep(derivation, path)?,
             }
         }
         Ok(())
+    }
+
+    fn input(&self, element: Symbol) -> Result<Input> {
+        if let Some(known) = self.shared().derivations.inputs.lock().get(&element) {
+            return Ok(known.clone());
+        }
+        let input = match ContextElement::parse(element.bytes()) {
+            Some(ContextElement::Path(path)) => Input::Source(parse_store_path(&path)?),
+            Some(ContextElement::Output { derivation, output }) => {
+                Input::Output(parse_store_path(&derivation)?, output)
+            }
+            Some(ContextElement::Deep(path)) => Input::Deep(parse_store_path(&path)?),
+            None => return Err(Error::other(format!("the context element '{element}' is malformed"))),
+        };
+        self.shared().derivations.inputs.lock().insert(element, input.clone());
+        Ok(input)
     }
 
     /// Makes a `.drv` file with everything that it refers to, and all outputs of the derivations among that, inputs.
@@ -87,7 +112,8 @@ impl Interp {
         let hash =
             derivation.hash_modulo(|input| self.hash_modulo(input)).map_err(|error| Error::other(error.to_string()))?;
         let outputs = derivation.outputs.keys().cloned().collect();
-        let known = Arc::new(Known { hash, outputs, references: derivation.references() });
+        let references = derivation.input_derivations.keys().chain(&derivation.input_sources).cloned().collect();
+        let known = Arc::new(Known { hash, outputs, references });
         self.shared().derivations.made.lock().insert(path.clone(), Arc::clone(&known));
         Ok(known)
     }
