@@ -47,6 +47,11 @@ pub fn run(arguments: &[String]) -> Result<i32> {
     let options = ReportOptions { show_trace: request.show_trace, ..ReportOptions::default() };
     let outcome = evaluator
         .run(|interp| evaluate(interp, &request, origin, text, &base_dir).map_err(|error| report(&error, options)));
+    if std::env::var_os("NIX_SHOW_STATS").is_some_and(|value| value == "1") {
+        let counters = evaluator.statistics().entries();
+        let members: Vec<String> = counters.iter().map(|(name, count)| format!("  \"{name}\": {count}")).collect();
+        eprintln!("{{\n{}\n}}", members.join(",\n"));
+    }
     match outcome {
         Ok(printed) => {
             std::io::stdout().write_all(&printed)?;

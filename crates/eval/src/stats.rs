@@ -94,6 +94,10 @@ counters! {
     strings;
     /// Bytes in them.
     string_bytes;
+    /// Shapes that were made.
+    shapes;
+    /// Names in them.
+    shape_slots;
     /// Calls of functions of the language.
     calls;
     /// Calls of builtins.

@@ -207,7 +207,7 @@ impl Attrs {
         if base.is_empty() {
             return over;
         }
-        if base.bound() < MIN_LAYERED || over.bound() * 4 > base.bound() {
+        if base.bound() < MIN_LAYERED || over.bound() * 2 > base.bound() {
             return merge(base, over);
         }
         if let Form::Layered(below) = base.form()

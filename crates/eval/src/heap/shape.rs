@@ -9,6 +9,7 @@ use rustc_hash::FxHasher;
 
 use super::{Attr, arena};
 use crate::position::Pos;
+use crate::stats::count;
 use crate::symbol::Symbol;
 
 /// The names of an attribute set, sorted by symbol, with where each was defined.
@@ -89,6 +90,8 @@ impl Shape {
     fn make(keys: &'static [Symbol], positions: &'static [Pos], lasting: bool) -> &'static Shape {
         debug_assert!(keys.is_sorted_by(|a, b| a < b));
         assert_eq!(keys.len(), positions.len());
+        count(|counters| &counters.shapes, 1);
+        count(|counters| &counters.shape_slots, keys.len());
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         arena::new(Shape { id, keys, positions, lasting, by_name: OnceLock::new() })
     }
