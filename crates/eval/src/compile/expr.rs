@@ -149,9 +149,7 @@ impl Compiler<'_> {
         match operator {
             BinaryOp::Update | BinaryOp::Concat => return self.chain(operator, left, right, span),
             BinaryOp::Add => {
-                if let Some(expr) = self.string_sum(left, right, span)? {
-                    return Ok(expr);
-                }
+                return self.sum(left, right, span);
             }
             BinaryOp::PipeFrom => return self.call(left, &[right], span),
             BinaryOp::PipeInto => return self.call(right, &[left], span),
@@ -206,21 +204,25 @@ impl Compiler<'_> {
         Ok(if operator == BinaryOp::Update { Expr::Update(operands) } else { Expr::ConcatLists(operands) })
     }
 
-    /// A sum whose first operand is certainly a string is an interpolation of all of them.
-    fn string_sum(&mut self, left: NodeId, right: NodeId, span: Span) -> Result<Option<Expr>> {
-        let mut ids = vec![right];
+    /// A sum of any length. If its first operand is certainly a string, it is an interpolation of all of them.
+    fn sum(&mut self, left: NodeId, right: NodeId, span: Span) -> Result<Expr> {
+        let mut operands = vec![(right, span)];
         let mut first = left;
         while let Node::Binary(BinaryOp::Add, left, right) = self.ast.node(first) {
-            ids.push(right);
+            operands.push((right, self.ast.span(first)));
             first = left;
         }
-        if !matches!(self.ast.node(first), Node::Str(_) | Node::Interpolation(_)) {
-            return Ok(None);
+        operands.reverse();
+        if matches!(self.ast.node(first), Node::Str(_) | Node::Interpolation(_)) {
+            let ids: Vec<NodeId> = std::iter::once(first).chain(operands.iter().map(|(id, _)| *id)).collect();
+            return Ok(Expr::Interpolate(self.operands(&ids, span)?));
         }
-        ids.push(first);
-        ids.reverse();
-        let operands = self.operands(&ids, span)?;
-        Ok(Some(Expr::Interpolate(operands)))
+        let mut sum = self.expr(first)?;
+        for (operand, span) in operands {
+            let operand = self.expr(operand)?;
+            sum = self.pair(Operator::Add, sum, operand, span);
+        }
+        Ok(sum)
     }
 
     fn interpolation(&mut self, parts: Run, span: Span) -> Result<Expr> {

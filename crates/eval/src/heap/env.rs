@@ -1,5 +1,6 @@
 //! Environments: the variables of one scope, and the scope around it.
 
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Value, arena};
@@ -48,13 +49,31 @@ impl Env {
     /// # Safety
     /// At `place`, there must be fresh memory of the heap with room for the header and the slots.
     #[inline]
-    unsafe fn write(place: std::ptr::NonNull<Env>, up: Option<&'static Env>, shown: usize) -> &'static Env {
+    unsafe fn write(place: NonNull<Env>, up: Option<&'static Env>, shown: usize) -> &'static Env {
         let up = up.map_or(0, |env| std::ptr::from_ref(env).expose_provenance() as u64);
         debug_assert_eq!(up >> LEN_SHIFT, 0, "user space has 48-bit addresses");
         // SAFETY: by the contract. The slots are zero, as all fresh memory of the heap is, which is a valid slot.
         unsafe {
             place.write(Env { up_and_len: up | (shown as u64) << LEN_SHIFT });
             place.as_ref()
+        }
+    }
+
+    /// Gives the memory of a scope back if nothing was allocated since the scope was made: then no thunk, function or
+    /// inner scope can refer to it. The caller, who made it, must not use it any more.
+    #[inline]
+    pub(crate) fn give_back(&'static self) {
+        let slots = (self.up_and_len >> LEN_SHIFT) as usize;
+        if slots == MANY {
+            return;
+        }
+        let address = std::ptr::from_ref(self).addr();
+        let start: *mut u8 = std::ptr::with_exposed_provenance_mut(address);
+        let Some(start) = NonNull::new(start) else { return };
+        // SAFETY: `new` allocated so many bytes there. Only what was allocated later can refer to the scope, and
+        // `take_back` sees to it that there is nothing; the caller's own reference is dead.
+        if unsafe { arena::take_back(start, size_of::<Env>() + slots * 8) } {
+            count(|counters| &counters.scopes_reused, 1);
         }
     }
 
