@@ -34,6 +34,9 @@ pub struct Parity {
     /// An argument for Nix, as `--nix-arg=--read-write-mode`; may be repeated.
     #[arg(long)]
     nix_arg: Vec<String>,
+    /// Evaluate only the attributes in this file: one a line, the steps of its path separated by tabs.
+    #[arg(long)]
+    paths: Option<PathBuf>,
     /// Print why attributes fail.
     #[arg(long)]
     show_failures: bool,
@@ -62,7 +65,10 @@ pub fn run(parity: &Parity) -> Result<()> {
         None => format!("import {} {{ }}", tree.display()),
     };
     let started = Instant::now();
-    let (entries, statistics) = evaluate(&expr, parity.jobs)?;
+    let (entries, statistics) = match &parity.paths {
+        Some(file) => evaluate_paths(&expr, &read_paths(file)?, parity.jobs)?,
+        None => evaluate(&expr, parity.jobs)?,
+    };
     let evaluated = entries.iter().filter(|entry| entry.result.is_ok()).count();
     println!(
         "wharf: {evaluated} derivation paths, {} failures, {:.2} s",
@@ -84,32 +90,70 @@ pub fn run(parity: &Parity) -> Result<()> {
 }
 
 fn evaluate(expr: &str, jobs: usize) -> Result<(Vec<Entry>, eval::Statistics)> {
+    let (evaluator, root) = evaluator_of(expr)?;
+    let names: Vec<Symbol> = evaluator
+        .run(|interp| interp.force_attrs(root).map(|attrs| attrs.by_name().map(|attr| attr.name).collect()))
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    let entries = in_threads(&evaluator, &names, jobs, |interp, name, entries| {
+        let value = interp.force_attrs(root).ok().and_then(|attrs| attrs.get(*name));
+        collect(interp, value.unwrap_or(Value::NULL), vec![name.text().into_owned()], entries);
+    });
+    Ok((entries, evaluator.statistics()))
+}
+
+fn evaluate_paths(expr: &str, paths: &[Vec<String>], jobs: usize) -> Result<(Vec<Entry>, eval::Statistics)> {
+    let (evaluator, root) = evaluator_of(expr)?;
+    let entries = in_threads(&evaluator, paths, jobs, |interp, path, entries| {
+        let find = || {
+            let steps = path.iter().map(Symbol::intern).chain([Symbol::DRV_PATH]);
+            let found = steps.into_iter().try_fold(root, |set, name| {
+                Ok::<_, Box<eval::Error>>(interp.attr(interp.force_attrs(set)?, name)?.value)
+            })?;
+            Ok(interp.force_string(found)?.text().into_owned())
+        };
+        let result = find().map_err(|error: Box<eval::Error>| error.to_string());
+        entries.push(Entry { path: path.clone(), result });
+    });
+    Ok((entries, evaluator.statistics()))
+}
+
+fn evaluator_of(expr: &str) -> Result<(Evaluator, Value)> {
     let evaluator = Evaluator::new(Box::new(ReadOnlyHost { quiet: true }), Settings::default());
     let origin = Origin::Text("«parity»".to_owned());
     let root = evaluator
         .run(|interp| interp.eval_source(origin, expr.as_bytes().to_vec(), Path::new("/"), &[]))
         .map_err(|error| anyhow::anyhow!("{error}"))?;
-    let names: Vec<Symbol> = evaluator
-        .run(|interp| interp.force_attrs(root).map(|attrs| attrs.by_name().map(|attr| attr.name).collect()))
-        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok((evaluator, root))
+}
+
+/// Works through `items` in several threads, each of which takes the next one when it is done with one.
+fn in_threads<T: Sync>(
+    evaluator: &Evaluator,
+    items: &[T],
+    jobs: usize,
+    work: impl Fn(&Interp, &T, &mut Vec<Entry>) + Sync,
+) -> Vec<Entry> {
     let next = AtomicUsize::new(0);
     let mut entries = std::thread::scope(|scope| {
-        let work = || {
+        let all = || {
             evaluator.run(|interp| {
                 let mut entries = Vec::new();
-                while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let value = interp.force_attrs(root).ok().and_then(|attrs| attrs.get(*name));
-                    let value = value.unwrap_or(Value::NULL);
-                    collect(interp, value, vec![name.text().into_owned()], &mut entries);
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(interp, item, &mut entries);
                 }
                 entries
             })
         };
-        let threads: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        let threads: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(all)).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect::<Vec<_>>()
     });
     entries.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok((entries, evaluator.statistics()))
+    entries
+}
+
+fn read_paths(file: &Path) -> Result<Vec<Vec<String>>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect())
 }
 
 /// How deeply package sets may be nested in each other.

@@ -59,6 +59,11 @@ impl Host for ReadOnlyHost {
             Method::Nar => nar_hash(copy.source, copy.filter)?,
             _ => Hash::of(HashAlgo::Sha256, &self.read_file(copy.source)?),
         };
+        if let Some(expected) = copy.expected.filter(|expected| **expected != hash) {
+            let (source, found) = (copy.source.display(), hash.to_prefixed_hex());
+            let wanted = expected.to_prefixed_hex();
+            return Err(HostError::Failed(format!("'{source}' has the hash {found}, where {wanted} is expected")));
+        }
         let address = ContentAddress { method: copy.method, hash };
         address.store_path(copy.name, [], false).map_err(|error| HostError::Failed(error.to_string()))
     }

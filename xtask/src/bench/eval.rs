@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         if let Some(tree) = row.all_paths_of(&arguments.tree)
             && arguments.jobs > 1
         {
-            print_threads_row(tree, arguments.jobs, &medians)?;
+            print_threads_row(tree, &row.paths_file(directory.path()), arguments.jobs, &medians)?;
         }
         if row.micro {
             micro.push(medians);
@@ -168,8 +168,9 @@ fn print_row(name: &str, medians: &Medians, time: impl Fn(&Usage) -> Duration) {
 }
 
 /// The same paths on several threads: wall-clock time, as threads don't lessen the work.
-fn print_threads_row(tree: &Path, jobs: usize, medians: &Medians) -> Result<()> {
-    let command = ["parity".to_owned(), tree.display().to_string(), "--jobs".to_owned(), jobs.to_string()];
+fn print_threads_row(tree: &Path, paths: &Path, jobs: usize, medians: &Medians) -> Result<()> {
+    let (tree, paths, jobs_text) = (tree.display().to_string(), paths.display().to_string(), jobs.to_string());
+    let command = ["parity", &tree, "--paths", &paths, "--jobs", &jobs_text].map(str::to_owned);
     let own = std::env::current_exe()?;
     let mut usages = Vec::new();
     for _ in 0..3 {

@@ -113,6 +113,7 @@ fn attr_pos(interp: &Interp, args: &[Value]) -> Result<Value> {
 }
 
 fn zip_attrs_with(interp: &Interp, args: &[Value]) -> Result<Value> {
+    interp.force_function(args[0])?;
     let mut groups: FxHashMap<Symbol, Vec<Value>> = FxHashMap::default();
     for item in interp.force_list(args[1])?.items() {
         for attr in interp.force_attrs(*item)?.iter() {

@@ -24,7 +24,7 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("length", 1, 0b1, |interp, args| Ok(Value::int(interp.force_list(args[0])?.len() as i64))),
     Builtin::global("map", 2, 0b10, map),
     Builtin::new("partition", 2, 0b11, partition),
-    Builtin::new("sort", 2, 0b11, sort),
+    Builtin::new("sort", 2, 0b10, sort),
     Builtin::new("tail", 1, 0b1, tail),
 ];
 
@@ -121,7 +121,7 @@ fn map(interp: &Interp, args: &[Value]) -> Result<Value> {
     if list.is_empty() {
         return Ok(args[1]);
     }
-    let function = heap::new(args[0]);
+    let function = heap::new(interp.force_function(args[0])?);
     let mapped = List::build(list.len(), |out| {
         list.items().iter().for_each(|item| out.push(interp.defer_call(function, *item)));
     });
@@ -136,7 +136,7 @@ fn gen_list(interp: &Interp, args: &[Value]) -> Result<Value> {
     if !(0..=LONGEST).contains(&length) {
         return Err(Error::other(format!("cannot create a list of {length} elements")));
     }
-    let function = heap::new(args[0]);
+    let function = heap::new(interp.force_function(args[0])?);
     let list = List::build(length as usize, |out| {
         (0..length).for_each(|index| out.push(interp.defer_call(function, Value::int(index))));
     });
@@ -144,6 +144,7 @@ fn gen_list(interp: &Interp, args: &[Value]) -> Result<Value> {
 }
 
 fn group_by(interp: &Interp, args: &[Value]) -> Result<Value> {
+    interp.force_function(args[0])?;
     let mut groups: FxHashMap<Symbol, Vec<Value>> = FxHashMap::default();
     for item in interp.force_list(args[1])?.items() {
         let name = interp.call(args[0], &[*item])?;
@@ -158,6 +159,7 @@ fn group_by(interp: &Interp, args: &[Value]) -> Result<Value> {
 }
 
 fn partition(interp: &Interp, args: &[Value]) -> Result<Value> {
+    interp.force_function(args[0])?;
     let (mut right, mut wrong) = (Vec::new(), Vec::new());
     for item in interp.force_list(args[1])?.items() {
         // Also an element that the predicate does not look at must have a value.
@@ -173,6 +175,9 @@ fn partition(interp: &Interp, args: &[Value]) -> Result<Value> {
 
 fn sort(interp: &Interp, args: &[Value]) -> Result<Value> {
     let list = interp.force_list(args[1])?;
+    if list.is_empty() {
+        return Ok(args[1]);
+    }
     let function = interp.force_function(args[0])?;
     let mut items = Vec::with_capacity(list.len());
     for item in list.items() {
@@ -256,15 +261,35 @@ struct Keys {
 }
 
 impl Keys {
+    fn insert_first(&mut self, key: Value) -> Result<bool> {
+        match key.kind() {
+            Kind::Int(int) => return Ok(self.ints.insert(int)),
+            Kind::String(string) => return Ok(self.strings.insert(string.bytes())),
+            _ => self.others.push(key),
+        }
+        Ok(true)
+    }
+
     /// Adds a key. Returns whether it is new.
     fn insert(&mut self, interp: &Interp, key: Value) -> Result<bool> {
-        // Keys must be comparable with each other.
-        let first = *self.first.get_or_insert(key);
+        let Some(first) = self.first else {
+            self.first = Some(key);
+            return self.insert_first(key);
+        };
         match (first.kind(), key.kind()) {
-            (Kind::Int(_), Kind::Int(int)) => return Ok(self.ints.insert(int)),
+            (Kind::Int(_), Kind::Int(int)) if self.others.is_empty() => return Ok(self.ints.insert(int)),
             (Kind::String(_), Kind::String(string)) => return Ok(self.strings.insert(string.bytes())),
+            // Keys must be comparable with each other.
             _ => interp.less(first, key)?,
         };
+        if !self.ints.is_empty() {
+            // Integers and floats together: an integer can be equal to a float.
+            self.others.extend(self.ints.drain().map(Value::int));
+            self.others.sort_by_key(|key| match key.kind() {
+                Kind::Int(int) => int,
+                _ => 0,
+            });
+        }
         let (mut low, mut high) = (0, self.others.len());
         while low < high {
             let middle = (low + high) / 2;

@@ -22,7 +22,7 @@ impl Interp {
             let scope = Env::new(Some(closure.env), closure.lambda.slots as usize);
             let (plain, last) = call.args.split_at(closure.lambda.plain as usize);
             for (slot, arg) in (0..).zip(plain) {
-                scope.set(slot, self.delay(arg, env));
+                scope.set(slot, self.delay_argument(arg, env));
             }
             // The argument of a pattern is needed at once.
             let last = match last.first() {
@@ -37,11 +37,11 @@ impl Interp {
             let mut args: [Value; 4] = [Value::NULL; 4];
             for (index, arg) in call.args.iter().enumerate() {
                 let strict = builtin.strict & (1 << index) != 0;
-                args[index] = if strict { self.eval(arg, env)? } else { self.delay(arg, env) };
+                args[index] = if strict { self.eval(arg, env)? } else { self.delay_argument(arg, env) };
             }
             return self.run_builtin(builtin, &args[..call.args.len()], call.pos);
         }
-        let args: Args = call.args.iter().map(|arg| self.delay(arg, env)).collect();
+        let args: Args = call.args.iter().map(|arg| self.delay_argument(arg, env)).collect();
         self.apply(function, &args, call.pos)
     }
 

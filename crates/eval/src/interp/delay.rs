@@ -1,8 +1,9 @@
 //! Values for expressions that are not needed yet.
 //!
 //! A thunk costs its memory, the memory of the scope it keeps, and a detour for whoever wants its value; so where the
-//! value is at hand, or is computed faster than a thunk is made and cannot fail, there is none. Sets and scopes tell
-//! lists and functions apart by identity, so those are only taken from where C++ Nix takes them too.
+//! value is at hand there is none; and for arguments, neither where the value is computed faster than a thunk is made and
+//! cannot fail. In sets and lists that could be seen, as printing shows what is evaluated and what is not. Lists and
+//! functions are told apart by identity, so those are only taken from where C++ Nix takes them too.
 
 use super::Interp;
 use crate::heap::{Deferred, Env, Kind, Thunk, Value};
@@ -18,10 +19,25 @@ impl Interp {
             // No value yet: the scope is being set up.
             Expr::Var { depth, slot, .. } => env.up((*depth).into()).get(*slot),
             Expr::Lambda(lambda) => return Value::closure(lambda, env),
-            Expr::SelectOne(_) | Expr::Select(_) => at_hand(expr, env).filter(|value| may_be_shared(*value)),
             Expr::WithVar(variable) => of_with(variable, env),
-            Expr::Binary(operator @ (Operator::Add | Operator::Sub), pair) => small_sum(*operator, pair, env),
             _ => None,
+        };
+        match known {
+            Some(value) => {
+                count(|counters| &counters.thunks_avoided, 1);
+                value
+            }
+            None => self.suspend(expr, env),
+        }
+    }
+
+    /// The same for the argument of a function.
+    #[inline]
+    pub(super) fn delay_argument(&self, expr: &'static Expr, env: &'static Env) -> Value {
+        let known = match expr {
+            Expr::SelectOne(_) | Expr::Select(_) => at_hand(expr, env).filter(|value| may_be_shared(*value)),
+            Expr::Binary(operator @ (Operator::Add | Operator::Sub), pair) => small_sum(*operator, pair, env),
+            _ => return self.delay(expr, env),
         };
         match known {
             Some(value) => {
@@ -40,11 +56,6 @@ impl Interp {
 
     /// The same for the attribute `name` of `base`.
     pub(super) fn defer_select(&self, name: &'static SelectName, base: Value) -> Value {
-        let known = base.resolved().and_then(|base| attribute(base, name)).filter(|value| may_be_shared(*value));
-        if let Some(value) = known {
-            count(|counters| &counters.thunks_avoided, 1);
-            return value;
-        }
         count(|counters| &counters.thunks, 1);
         Thunk::new(Deferred::Select(name, base)).into()
     }

@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::evaluator::Shared;
 use crate::heap::{AttrsBuilder, Claim, Deferred, Thunk, Value};
 use crate::host::Host;
-use crate::position::{Pos, Source};
+use crate::position::{Origin, Pos, Source};
 use crate::settings::Settings;
 use crate::stats::count;
 use crate::symbol::Symbol;
@@ -198,12 +198,14 @@ fn too_deep(message: String) -> Box<Error> {
     Error::new(ErrorKind::StackTooDeep, message)
 }
 
-/// `{ file; line; column; }` of a position, as `builtins.unsafeGetAttrPos` gives it; `null` for no position.
+/// `{ file; line; column; }` of a position, as `builtins.unsafeGetAttrPos` gives it; `null` for no position, or one
+/// that is in no file.
 pub fn pos_value(pos: Pos) -> Value {
     pos.resolve().map_or(Value::NULL, |(source, span)| position_value(source, span))
 }
 
 pub(crate) fn position_value(source: &'static Source, span: Span) -> Value {
+    let Origin::File(_) = &source.origin else { return Value::NULL };
     let start = source.lines().position(span.start);
     let mut attrs = AttrsBuilder::with_capacity(3);
     attrs.push(Symbol::FILE, Value::string(source.display_name()));

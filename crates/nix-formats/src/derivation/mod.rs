@@ -150,6 +150,8 @@ impl Derivation {
         }
         let mut references: Vec<&StorePath> = self.input_derivations.keys().chain(&self.input_sources).collect();
         references.sort_unstable();
+        // A derivation that is needed with all its outputs is also a source.
+        references.dedup();
         store_path::text_path(&name, aterm, references)
     }
 

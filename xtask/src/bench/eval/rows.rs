@@ -56,7 +56,7 @@ pub const ROWS: &[Row] = &[
     micro("genericClosure of 150,000", program!("closure")),
     micro("200,000 attributes, 3,000 //", program!("attrs")),
     large("evalModules, 400 modules", 7, &["lib"], Work::Program(program!("modules"), &["lib"])),
-    large("lib/tests/misc.nix", 7, &["lib"], Work::Program(program!("misc"), &["lib"])),
+    large("lib/tests/misc.nix", 7, &["lib"], Work::Program(program!("library-tests"), &["lib"])),
     large(
         "home-manager activation package",
         7,
@@ -102,10 +102,17 @@ impl Row {
             Work::AllPaths => {
                 let expr = format!("import {} {{ }}", path_of(&self.trees[0]));
                 let paths = parity::derivations(&expr)?;
+                let lines: Vec<String> = paths.iter().map(|path| path.join("\t") + "\n").collect();
+                std::fs::write(self.paths_file(directory), lines.concat())?;
                 arguments.push(self.write(directory, &parity::paths_program(&expr, &paths))?);
             }
         }
         Ok(arguments)
+    }
+
+    /// Where the attributes are listed, once [`Row::arguments`] was asked for, for rows of all paths of a tree.
+    pub fn paths_file(&self, directory: &Path) -> PathBuf {
+        directory.join(self.name.replace(|character: char| !character.is_ascii_alphanumeric(), "-"))
     }
 
     fn write(&self, directory: &Path, text: &str) -> Result<String> {
