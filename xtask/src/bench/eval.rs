@@ -16,8 +16,10 @@ use rows::{ROWS, Row};
 
 /// Arguments of `cargo xtask bench eval`.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  cargo xtask bench eval --nix /usr/bin/nix-instantiate --tree lib=../nixpkgs.lib/lib \\\n    \
-                        --tree nixpkgs=../nixpkgs --tree core=../core --tree home-manager=../home-manager")]
+#[command(
+    after_help = "Example:\n  cargo xtask bench eval --nix /usr/bin/nix-instantiate --tree lib=../nixpkgs.lib/lib \\\n    \
+                        --tree nixpkgs=../nixpkgs --tree core=../core --tree home-manager=../home-manager"
+)]
 pub struct Arguments {
     /// A `nix-instantiate` to compare with; may be repeated. Ratios are to the first.
     #[arg(long, num_args = 1.., value_name = "PROGRAM")]

@@ -107,7 +107,8 @@ fn system(size: usize) -> NonNull<u8> {
         handle_alloc_error(Layout::new::<u8>());
     }
     let unaligned: *mut u8 = mapped.cast();
-    let pointer = if slack == 0 { unaligned } else { unaligned.map_addr(|address| address.next_multiple_of(HUGE_PAGE)) };
+    let pointer =
+        if slack == 0 { unaligned } else { unaligned.map_addr(|address| address.next_multiple_of(HUGE_PAGE)) };
     if size >= HUGE_PAGE {
         // SAFETY: the range is within the mapping. It is advice only: where the kernel does not take it, nothing is lost.
         unsafe { libc::madvise(pointer.cast(), size, libc::MADV_HUGEPAGE) };

@@ -28,11 +28,7 @@ impl Buffer {
         let place = arena::allocate(size_of::<Buffer>() + capacity * size_of::<Value>()).cast::<Buffer>();
         // SAFETY: there is room for the header, and for `capacity` values behind it.
         let buffer = unsafe {
-            place.write(Buffer {
-                capacity,
-                front: AtomicUsize::new(front),
-                back: AtomicUsize::new(front + used),
-            });
+            place.write(Buffer { capacity, front: AtomicUsize::new(front), back: AtomicUsize::new(front + used) });
             place.as_ref()
         };
         // SAFETY: nobody else knows the buffer yet, and the pieces fit.

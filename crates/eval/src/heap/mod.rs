@@ -7,6 +7,7 @@
 mod arena;
 mod attrs;
 mod buffer;
+mod context;
 mod env;
 mod list;
 mod merge;
@@ -17,9 +18,10 @@ mod value;
 
 pub use arena::{allocated_bytes, new, slice_from_iter, slice_of, slice_with};
 pub use attrs::{Attr, Attrs, AttrsBuilder, InlineCache};
+pub use context::Context;
 pub use env::Env;
 pub use list::{List, ListBuilder};
 pub use shape::Shape;
-pub use string::{Context, Str, StrBuilder};
+pub use string::{Str, StrBuilder};
 pub use thunk::{Claim, Deferred, Thunk, ThunkState};
 pub use value::{Boxed, Closure, Kind, PartialApp, Value};

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
-use super::arena;
+use super::{Context, arena};
 use crate::stats::count;
-use crate::symbol::Symbol;
 
 /// A string of the heap. Nix strings are bytes; most are UTF-8.
 #[repr(C)]
@@ -16,11 +15,6 @@ pub struct Str {
     context: Option<&'static Context>,
     // The bytes follow in memory.
 }
-
-/// What a string refers to in the store: a set of elements in the encoding of C++ Nix, sorted by symbol. An element is
-/// `<path>` (a store path), `=<drv>` (a derivation with its whole closure), or `!<output>!<drv>`.
-#[derive(PartialEq, Eq)]
-pub struct Context(&'static [Symbol]);
 
 const _: () = assert!(size_of::<Str>() == 16);
 
@@ -211,44 +205,6 @@ impl fmt::Debug for &'static Str {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.text())
     }
-}
-
-impl Context {
-    /// The set of `elements`, in any order; `None` if there are none.
-    pub fn from_elements(mut elements: Vec<Symbol>) -> Option<&'static Context> {
-        if elements.is_empty() {
-            return None;
-        }
-        elements.sort_unstable();
-        elements.dedup();
-        Some(arena::new(Context(arena::slice_of(&elements))))
-    }
-
-    /// The set of one element in its encoded form.
-    pub fn single(element: &[u8]) -> &'static Context {
-        arena::new(Context(arena::slice_of(&[Symbol::intern(element)])))
-    }
-
-    /// The elements, sorted by symbol (which is not their order by text).
-    pub fn elements(&self) -> &'static [Symbol] {
-        self.0
-    }
-
-    /// The union of two contexts. Shares an operand where that is the result.
-    pub fn union(a: Option<&'static Context>, b: Option<&'static Context>) -> Option<&'static Context> {
-        let (Some(left), Some(right)) = (a, b) else { return a.or(b) };
-        if std::ptr::eq(left, right) || is_subset(right.0, left.0) {
-            return a;
-        }
-        if is_subset(left.0, right.0) {
-            return b;
-        }
-        Context::from_elements(left.0.iter().chain(right.0).copied().collect())
-    }
-}
-
-fn is_subset(small: &[Symbol], large: &[Symbol]) -> bool {
-    small.len() <= large.len() && small.iter().all(|symbol| large.binary_search(symbol).is_ok())
 }
 
 /// Collects the bytes and the context of a string that is being made.

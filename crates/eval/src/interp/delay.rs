@@ -83,10 +83,7 @@ fn attribute(base: Value, name: &'static SelectName) -> Option<Value> {
 
 /// Whether a value may stand where C++ Nix has a copy of it: what is compared or printed by identity may not.
 fn may_be_shared(value: Value) -> bool {
-    matches!(
-        value.kind(),
-        Kind::Null | Kind::Bool(_) | Kind::Int(_) | Kind::String(_) | Kind::Path(_) | Kind::Attrs(_)
-    )
+    matches!(value.kind(), Kind::Null | Kind::Bool(_) | Kind::Int(_) | Kind::String(_) | Kind::Path(_) | Kind::Attrs(_))
 }
 
 /// The variable, evaluated or not, if the innermost `with` is evaluated and has it.

@@ -131,7 +131,9 @@ impl Derivation {
         for (path, outputs) in &self.input_derivations {
             match input(path).map_err(HashModuloError::Input)? {
                 HashModulo::Deferred => return Ok(None),
-                HashModulo::Known(hash) => inputs.entry(hash.to_hex()).or_default().extend(outputs.iter().map(String::as_str)),
+                HashModulo::Known(hash) => {
+                    inputs.entry(hash.to_hex()).or_default().extend(outputs.iter().map(String::as_str))
+                }
                 HashModulo::Fixed(hashes) => {
                     for output in outputs {
                         let hash = hashes.get(output).ok_or_else(|| HashModuloError::NoSuchOutput {
