@@ -391,3 +391,20 @@ impl Generator {
         tree
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_parse_and_smaller_ones_are_smaller() {
+        let options = syntax::Options { pipe_operators: true, ..syntax::Options::default() };
+        for seed in 0..500 {
+            let tree = Generator::new(seed).program();
+            let text = tree.text();
+            assert!(syntax::parse(text.as_bytes(), options).errors.is_empty(), "{text}");
+            assert!(tree.smaller().iter().all(|smaller| smaller.text().len() < text.len()));
+            assert_eq!(Generator::new(seed).program().text(), text);
+        }
+    }
+}
