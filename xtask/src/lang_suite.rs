@@ -16,9 +16,10 @@ use anyhow::{Context, Result, ensure};
 pub struct LangSuite {
     /// The directory of the cases.
     directory: PathBuf,
-    /// Run this program, with the arguments of `nix-instantiate`, and not the evaluator in this one.
-    #[arg(long)]
-    program: Option<PathBuf>,
+    /// The program that takes the arguments of `nix-instantiate`: that itself, or a wharf binary, which is then called
+    /// under that name.
+    #[arg(long, default_value = "target/x86_64-unknown-linux-gnu/release/wharf")]
+    program: PathBuf,
     /// Only cases whose names contain this.
     #[arg(long)]
     only: Option<String>,
@@ -35,6 +36,14 @@ pub fn run(suite: &LangSuite) -> Result<()> {
     let directory =
         suite.directory.canonicalize().with_context(|| format!("no directory {}", suite.directory.display()))?;
     let around = directory.parent().context("the suite is expected in a directory of its own")?;
+    let program = suite
+        .program
+        .canonicalize()
+        .with_context(|| format!("there is no {}: build it, or name one with --program", suite.program.display()))?;
+    // The binary looks at the name under which it is called; its store is to be nobody's.
+    let scratch = tempfile::tempdir()?;
+    let link = scratch.path().join("nix-instantiate");
+    std::os::unix::fs::symlink(program, &link)?;
     let mut counts: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
     for case in cases(&directory)? {
         if suite.only.as_ref().is_some_and(|only| !case.contains(only)) {
@@ -45,7 +54,7 @@ pub fn run(suite: &LangSuite) -> Result<()> {
         };
         let (passed, all) = counts.entry(kind).or_default();
         *all += 1;
-        let case = Case { suite, directory: &directory, around, name: &case };
+        let case = Case { suite, program: &link, directory: &directory, around, name: &case };
         match case.run(kind) {
             Ok(()) => *passed += 1,
             Err(error) => println!("FAIL {}: {error:#}", case.name),
@@ -73,6 +82,8 @@ fn cases(directory: &Path) -> Result<Vec<String>> {
 
 struct Case<'a> {
     suite: &'a LangSuite,
+    /// A link in a directory of its own.
+    program: &'a Path,
     directory: &'a Path,
     around: &'a Path,
     name: &'a str,
@@ -117,14 +128,9 @@ impl Case<'_> {
     }
 
     fn output(&self, kind: &str) -> Result<Output> {
-        let mut command = match &self.suite.program {
-            Some(program) => Command::new(program),
-            None => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.arg("instantiate");
-                command
-            }
-        };
+        let mut command = Command::new(self.program);
+        let home = self.program.with_file_name("home");
+        command.env("WHARF_HOME", &home).env("WHARF_CACHE", home.join("cache"));
         command.current_dir(self.around).env("TEST_VAR", "foo").env_remove("NIX_PATH");
         // Relative to the directory around, as the flags of the cases are.
         let file = format!("{}/{}.nix", self.directory.file_name().unwrap_or_default().to_string_lossy(), self.name);

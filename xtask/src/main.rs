@@ -4,7 +4,6 @@
 
 mod bench;
 mod differential;
-mod instantiate;
 mod lang_suite;
 mod parity;
 
@@ -29,12 +28,6 @@ enum Command {
     Parity(parity::Parity),
     /// Evaluate random programs with Wharf and with Nix, and show where they disagree.
     Differential(differential::Differential),
-    /// Evaluate with the arguments of `nix-instantiate`, without a store.
-    Instantiate {
-        /// The arguments of `nix-instantiate`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
 }
 
 fn main() -> Result<()> {
@@ -43,6 +36,5 @@ fn main() -> Result<()> {
         Command::LangSuite(suite) => lang_suite::run(&suite),
         Command::Parity(parity) => parity::run(&parity),
         Command::Differential(options) => differential::run(&options),
-        Command::Instantiate { arguments } => std::process::exit(instantiate::run(&arguments)?),
     }
 }

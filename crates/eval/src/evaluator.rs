@@ -12,7 +12,7 @@ use syntax::Options;
 use crate::builtins::{self, Derivations};
 use crate::compile::{Surroundings, compile};
 use crate::error::{Error, ErrorKind, Result, SourceRef};
-use crate::heap::{Attrs, Env, Str, Value};
+use crate::heap::{Attrs, Deferred, Env, Str, Thunk, Value};
 use crate::host::{Host, Level};
 use crate::interp::{Interp, paths, stack};
 use crate::ir::Expr;
@@ -137,13 +137,37 @@ impl Interp {
         base_dir: &Path,
         scope: &[(Symbol, Value)],
     ) -> Result<Value> {
+        let (expr, env) = self.closed(origin, text, base_dir, scope)?;
+        self.eval(expr, env)
+    }
+
+    /// As [`Interp::eval_source`], but the value is computed when it is needed.
+    pub fn defer_source(
+        &self,
+        origin: Origin,
+        text: Vec<u8>,
+        base_dir: &Path,
+        scope: &[(Symbol, Value)],
+    ) -> Result<Value> {
+        let (expr, env) = self.closed(origin, text, base_dir, scope)?;
+        Ok(Thunk::new(Deferred::Expr(expr, env)).into())
+    }
+
+    /// The code of a text, and the environment with the given names.
+    fn closed(
+        &self,
+        origin: Origin,
+        text: Vec<u8>,
+        base_dir: &Path,
+        scope: &[(Symbol, Value)],
+    ) -> Result<(&'static Expr, &'static Env)> {
         let names: Vec<Symbol> = scope.iter().map(|(name, _)| *name).collect();
         let expr = self.compile(origin, text, base_dir, &names)?;
         let env = Env::new(None, scope.len());
         for (slot, (_, value)) in (0..).zip(scope) {
             env.set(slot, *value);
         }
-        self.eval(expr, env)
+        Ok((expr, env))
     }
 
     /// Checks that a text parses and that all its variables are defined.
@@ -178,14 +202,13 @@ impl Interp {
     /// What an attribute path like `a.b."c.d".0` leads to, as `-A` takes it: sets by name, lists by number. Functions
     /// on the way are called with `args` where they name their arguments.
     pub fn attr_path(&self, value: Value, path: &str, args: &'static Attrs) -> Result<Value> {
-        let found = self.find_along(value, path, args)?;
-        self.auto_call(found, args)
+        let value = self.select_path(value, path, args)?;
+        self.auto_call(value, args)
     }
 
-    /// As [`Interp::attr_path`], but what the path leads to is not called, as in `nix-instantiate --eval` without
-    /// arguments.
-    pub fn find_along(&self, value: Value, path: &str, args: &'static Attrs) -> Result<Value> {
-        let mut value = self.force(value)?;
+    /// As [`Interp::attr_path`], but a function at the path's end is left as it is.
+    pub fn select_path(&self, value: Value, path: &str, args: &'static Attrs) -> Result<Value> {
+        let mut value = value;
         for step in split_attr_path(path)? {
             value = self.auto_call(value, args)?;
             let found = match (step.parse::<usize>(), value.kind()) {
@@ -196,9 +219,9 @@ impl Interp {
                 }
                 _ => self.attr(self.force_attrs(value)?, Symbol::intern(&step))?.value,
             };
-            value = self.force(found)?;
+            value = found;
         }
-        Ok(value)
+        self.force(value)
     }
 }
 

@@ -50,6 +50,10 @@ pub trait Host: Send + Sync {
     /// An environment variable as the expression is to see it; `None` if unset.
     fn env_var(&self, name: &str) -> Option<Vec<u8>>;
 
+    /// The time in seconds since 1970 (`builtins.currentTime`). Asked for at most once in an evaluation, and only if the
+    /// program uses it.
+    fn current_time(&self) -> i64;
+
     /// Fetches a source.
     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, HostError>;
 

@@ -117,6 +117,11 @@ pub struct PrintOptions {
     pub indent: usize,
     /// Whether a derivation is printed as its path. It is evaluated for that.
     pub derivation_paths: bool,
+    /// Whether what fails inside a set or a list is printed as `«error: …»`. If not, or if the value itself fails, that
+    /// is an error.
+    pub errors: bool,
+    /// Whether to use ANSI escapes.
+    pub color: bool,
 }
 
 impl PrintOptions {
@@ -128,6 +133,8 @@ impl PrintOptions {
         max_string: usize::MAX,
         indent: 0,
         derivation_paths: false,
+        errors: false,
+        color: false,
     };
 
     /// The beginning, for an error message.
@@ -135,7 +142,8 @@ impl PrintOptions {
         PrintOptions { max_depth: 3, max_attrs: 5, max_items: 5, max_string: 60, ..PrintOptions::TRACE };
 
     /// Everything, indented, as `nix repl` prints it; `nix eval` prints the same on one line.
-    pub const RESULT: PrintOptions = PrintOptions { indent: 2, derivation_paths: true, ..PrintOptions::TRACE };
+    pub const RESULT: PrintOptions =
+        PrintOptions { indent: 2, derivation_paths: true, errors: true, ..PrintOptions::TRACE };
 }
 
 /// Prints a value. With an interpreter, everything that is printed is evaluated first, and what fails is an error;
@@ -164,12 +172,41 @@ impl Printer<'_> {
         self.out.extend_from_slice(text.as_bytes());
     }
 
+    /// Appends in a colour.
+    fn painted(&mut self, escape: &str, text: &str) {
+        self.begin(escape);
+        self.push(text);
+        self.end();
+    }
+
+    fn begin(&mut self, escape: &str) {
+        if self.options.color {
+            self.push(escape);
+        }
+    }
+
+    fn end(&mut self) {
+        self.begin(PLAIN);
+    }
+
     fn value(&mut self, value: Value, depth: usize) -> Result<()> {
         if depth > MAX_NESTING {
             return Err(too_deep());
         }
+        let begin = self.out.len();
+        match self.evaluated_value(value, depth) {
+            Err(error) if self.options.errors && depth > 0 => {
+                self.out.truncate(begin);
+                self.painted(RED, &format!("«error: {}»", error.message.trim_end()));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn evaluated_value(&mut self, value: Value, depth: usize) -> Result<()> {
         let Some(resolved) = self.evaluated(value)? else {
-            self.push(if is_running(value) { "«potential infinite recursion»" } else { "«thunk»" });
+            self.painted(MAGENTA, if is_running(value) { "«potential infinite recursion»" } else { "«thunk»" });
             return Ok(());
         };
         match resolved.kind() {
@@ -177,15 +214,25 @@ impl Printer<'_> {
             Kind::List(list) => self.list(value, list, depth)?,
             Kind::String(string) if string.bytes().len() > self.options.max_string => {
                 let (shown, rest) = string.bytes().split_at(self.options.max_string);
+                self.begin(MAGENTA);
                 print_string(shown, &mut self.out);
+                self.end();
                 let count = rest.len();
-                self.push(&format!(" «{count} byte{} elided»", if count == 1 { "" } else { "s" }));
+                self.painted(FAINT, &format!(" «{count} byte{} elided»", if count == 1 { "" } else { "s" }));
             }
             Kind::Lambda(_) | Kind::Builtin(_) | Kind::Partial(_) => {
                 let text = describe_function(resolved);
-                self.push(&text);
+                self.painted(BLUE, &text);
             }
-            _ => scalar(resolved, &mut self.out),
+            kind => {
+                self.begin(match kind {
+                    Kind::String(_) => MAGENTA,
+                    Kind::Path(_) => GREEN,
+                    _ => CYAN,
+                });
+                scalar(resolved, &mut self.out);
+                self.end();
+            }
         }
         Ok(())
     }
@@ -208,7 +255,7 @@ impl Printer<'_> {
 
     fn set(&mut self, attrs: &'static Attrs, depth: usize) -> Result<()> {
         if !self.seen.insert(std::ptr::from_ref(attrs).addr()) {
-            self.push("«repeated»");
+            self.painted(MAGENTA, "«repeated»");
             return Ok(());
         }
         if let Some(interp) = self.interp.filter(|_| self.options.derivation_paths)
@@ -247,18 +294,17 @@ impl Printer<'_> {
     }
 
     fn derivation(&mut self, interp: &Interp, attrs: &'static Attrs) -> Result<()> {
-        self.push("«derivation");
-        if let Some(path) = attrs.get(Symbol::DRV_PATH) {
-            let path = interp.force_string(path)?;
-            self.push(&format!(" {}", path.text()));
-        }
-        self.push("»");
+        let path = match attrs.get(Symbol::DRV_PATH) {
+            Some(path) => format!(" {}", interp.force_string(path)?.text()),
+            None => String::new(),
+        };
+        self.painted(GREEN, &format!("«derivation{path}»"));
         Ok(())
     }
 
     fn list(&mut self, value: Value, list: List, depth: usize) -> Result<()> {
         if !list.is_empty() && !self.seen.insert(list_identity(value, list)) {
-            self.push("«repeated»");
+            self.painted(MAGENTA, "«repeated»");
             return Ok(());
         }
         if depth >= self.options.max_depth {
@@ -297,9 +343,18 @@ impl Printer<'_> {
     }
 
     fn elided(&mut self, count: usize, what: &str) {
-        self.push(&format!("«{count} {what}{} elided»", if count == 1 { "" } else { "s" }));
+        self.painted(FAINT, &format!("«{count} {what}{} elided»", if count == 1 { "" } else { "s" }));
     }
 }
+
+/// The colours that `nix repl` has.
+const CYAN: &str = "\x1b[36m";
+const MAGENTA: &str = "\x1b[35m";
+const GREEN: &str = "\x1b[32m";
+const BLUE: &str = "\x1b[34m";
+const RED: &str = "\x1b[31m";
+const FAINT: &str = "\x1b[2m";
+const PLAIN: &str = "\x1b[0m";
 
 /// Nothing that is meant to be printed nests deeper.
 const MAX_NESTING: usize = 10_000;

@@ -10,7 +10,7 @@ use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Rende
 use syntax::{Span, SyntaxError};
 
 use crate::error::{Cycle, Error, ErrorKind, Frame, SourceRef};
-use crate::position::{Pos, Source};
+use crate::position::{Origin, Pos, Source};
 use crate::symbol::Symbol;
 
 /// How to show an error.
@@ -69,8 +69,7 @@ pub fn report_warning(warning: &SyntaxError, source: &Source, options: ReportOpt
 /// The error itself: its message, its place, advice, and the way to it in short.
 fn main_group(error: &Error, options: ReportOptions) -> Group<'static> {
     let mut elements: Vec<Element<'static>> = Vec::new();
-    let place = [error.pos].into_iter().chain(error.trace.iter().map(|frame| frame.pos)).find(|pos| pos.is_some());
-    if let Some((source, span)) = place.and_then(Pos::resolve) {
+    if let Some((source, span)) = place(error).resolve() {
         let labels = match &error.kind {
             ErrorKind::InfiniteRecursion(cycle) => cycle_labels(cycle, source),
             _ => Vec::new(),
@@ -84,6 +83,22 @@ fn main_group(error: &Error, options: ReportOptions) -> Group<'static> {
         elements.extend(short_trace(error).into_iter().map(|line| Element::from(Level::NOTE.message(line))));
     }
     Level::ERROR.primary_title(sentence(&error.message)).elements(elements)
+}
+
+/// The place to show: where it happened, or, if nobody knows that or it is in a text that no user wrote, the next place
+/// on the way out.
+fn place(error: &Error) -> Pos {
+    let places =
+        || [error.pos].into_iter().chain(error.trace.iter().map(|frame| frame.pos)).filter(|pos| pos.is_some());
+    places().find(|pos| !is_internal(*pos)).or_else(|| places().next()).unwrap_or(Pos::NONE)
+}
+
+/// Whether a place is in a text that came with the evaluator, or that a command evaluates around the user's.
+fn is_internal(pos: Pos) -> bool {
+    pos.resolve().is_some_and(|(source, _)| match &source.origin {
+        Origin::Text(name) => name == "«derivation»" || name.starts_with("«the "),
+        Origin::File(_) => false,
+    })
 }
 
 /// The values of a cycle, each with what it needs; those in other texts are left to the trace.
@@ -212,7 +227,9 @@ fn advice(kind: &ErrorKind) -> Option<String> {
         ErrorKind::WrongArgument { name, candidates, .. } => (*name, candidates, "the function takes"),
         _ => return None,
     };
-    let near = near_names(name, candidates);
+    // An argument that is missing is one of those that the function takes: others like it are no help.
+    let is_missing = matches!(kind, ErrorKind::WrongArgument { .. }) && candidates.contains(&name);
+    let near = if is_missing { Vec::new() } else { near_names(name, candidates) };
     if !near.is_empty() {
         return Some(format!("did you mean {}?", join(&near, "or")));
     }
@@ -231,7 +248,9 @@ fn advice(kind: &ErrorKind) -> Option<String> {
 pub fn near_names(name: Symbol, candidates: &[Symbol]) -> Vec<String> {
     let name = name.text();
     let limit = match name.chars().count() {
-        0..=2 => 1,
+        // Any other letter is one edit away.
+        0..=1 => 0,
+        2 => 1,
         3..=5 => 2,
         length => length / 3,
     };
@@ -264,9 +283,11 @@ fn join(names: &[String], word: &str) -> String {
 /// and outermost places.
 fn short_trace(error: &Error) -> Vec<String> {
     let mut steps: Vec<&Frame> = Vec::new();
+    let shown = begin(place(error));
     for frame in &error.trace {
         let repeated = steps.last().is_some_and(|last| last.pos == frame.pos && !last.by_user);
-        let says_nothing = !frame.by_user && (!frame.pos.is_some() || frame.pos == error.pos);
+        let says_nothing =
+            !frame.by_user && (!frame.pos.is_some() || begin(frame.pos) == shown || is_internal(frame.pos));
         if !repeated && !says_nothing {
             steps.push(frame);
         }
@@ -283,6 +304,11 @@ fn short_trace(error: &Error) -> Vec<String> {
         }
     }
     lines
+}
+
+/// The text and the offset at which a place begins.
+fn begin(pos: Pos) -> Option<(*const Source, u32)> {
+    pos.resolve().map(|(source, span)| (std::ptr::from_ref(source), span.start))
 }
 
 fn step_line(frame: &Frame) -> String {

@@ -9,8 +9,6 @@ pub struct Settings {
     pub pure: bool,
     /// `builtins.currentSystem`, as `x86_64-linux`.
     pub system: String,
-    /// `builtins.currentTime`, in seconds since 1970.
-    pub current_time: i64,
     /// What `<name>` finds, in order.
     pub search_path: Vec<SearchPathEntry>,
     /// What `~` stands for in paths.
@@ -43,7 +41,6 @@ impl Default for Settings {
         Settings {
             pure: false,
             system: "x86_64-linux".to_owned(),
-            current_time: 0,
             search_path: Vec::new(),
             home: None,
             max_call_depth: 10_000,

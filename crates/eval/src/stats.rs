@@ -50,7 +50,7 @@ macro_rules! counters {
 
         impl Statistics {
             /// The counters with their names, in a fixed order: the members of a JSON object.
-            pub fn entries(&self) -> Vec<(&'static str, u64)> {
+            pub fn fields(&self) -> Vec<(&'static str, u64)> {
                 vec![("heap_bytes", self.heap_bytes), $((stringify!($name), self.$name)),*]
             }
         }

@@ -22,6 +22,7 @@ pub mod lock;
 mod network;
 mod path;
 mod reference;
+mod state;
 mod tarball;
 mod tree;
 
@@ -37,6 +38,7 @@ pub use caches::{Aws, CacheSettings, OpenCache, Tokens, open_cache};
 pub use error::FetchError;
 pub use network::{Netrc, Network, NetworkSettings};
 pub use reference::locate;
+pub use state::TreeState;
 pub use tree::Tree;
 
 /// What the caller decides about fetching.

@@ -42,6 +42,10 @@ impl Fetcher {
             }
             return Ok(self.fetch_file(url, name, Some(hash))?.path);
         }
+        // As with archives, what is on this machine is looked at again each time.
+        if !url.starts_with("http") {
+            return Ok(self.fetch_file(url, name, None)?.path);
+        }
         Ok(self.fresh(&format!("file {name} {url}"), || self.fetch_file(url, name, None))?.path)
     }
 

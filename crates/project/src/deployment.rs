@@ -7,6 +7,7 @@ use eval::{Attrs, Interp, Kind, Origin, Symbol, Value};
 use crate::derived::{self, Derived};
 use crate::embedded;
 use crate::error::Error;
+use crate::packages::Packages;
 use crate::project::Project;
 use crate::target::{Source, Target};
 
@@ -36,24 +37,25 @@ impl Project {
     /// # Errors
     /// The evaluation fails, or a definition does.
     pub fn deployment(&self, target: &Target) -> Result<Deployment, Error> {
+        let packages = self.packages_for(target)?;
         self.evaluate_with(target, |interp| {
-            let module = self.module(interp, target)?;
-            let evaluated = self.evaluated_modules(interp, module)?;
+            let module = self.module(interp, target, &packages)?;
+            let evaluated = self.evaluated_modules(interp, module, &packages)?;
             deployment(interp, evaluated)
         })
     }
 
     /// The module itself: a file is taken by its path, so that what goes wrong in it is said with its name.
-    fn module(&self, interp: &Interp, target: &Target) -> Result<Value, Error> {
+    fn module(&self, interp: &Interp, target: &Target, packages: &Packages) -> Result<Value, Error> {
         match &target.source {
             Source::File(file) if target.attributes.is_empty() => Ok(Value::path(file.as_os_str().as_encoded_bytes())),
-            _ => self.value(interp, target),
+            _ => self.value(interp, target, packages),
         }
     }
 
-    fn evaluated_modules(&self, interp: &Interp, module: Value) -> Result<&'static Attrs, Error> {
+    fn evaluated_modules(&self, interp: &Interp, module: Value, packages: &Packages) -> Result<&'static Attrs, Error> {
         let given = self.given(interp)?;
-        let scope = [("pkgs", self.packages(interp, given)?), ("module", module), ("given", given.into())]
+        let scope = [("pkgs", self.packages(interp, packages, given)?), ("module", module), ("given", given.into())]
             .map(|(name, value)| (Symbol::intern(name), value));
         let text = format!(
             "import {}/deploy.nix {{ inherit pkgs; modules = [ module ]; specialArgs = given; }}",
@@ -90,7 +92,7 @@ fn container_image(interp: &Interp, value: Value, name: &str) -> Result<Containe
     if let Kind::String(reference) = interp.force(value)?.kind() {
         return Ok(ContainerImage::Reference(reference.text().into_owned()));
     }
-    let mut derived = derived::collect(interp, value, &format!("containers.{name}.image"))?;
+    let mut derived = derived::of_value(interp, value, &format!("containers.{name}.image"))?;
     match (derived.pop(), derived.is_empty()) {
         (Some(image), true) => Ok(ContainerImage::Derived(Box::new(image))),
         _ => Err(Error::Kind {

@@ -21,10 +21,11 @@ impl Derivations {
         pending.entry(path.clone()).or_insert_with(|| derivation.clone());
     }
 
-    /// Writes these derivations and all that they are made from, inputs first.
-    pub(crate) fn write(&self, wanted: &[StorePath], store: &dyn Store) -> Result<(), StoreError> {
+    /// Writes these derivations and all that they are made from, inputs first. What is neither known here nor in the
+    /// store is given back: an evaluation has to make it again.
+    pub(crate) fn write(&self, wanted: &[StorePath], store: &dyn Store) -> Result<Vec<StorePath>, StoreError> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut seen = HashSet::new();
+        let (mut seen, mut unknown) = (HashSet::new(), Vec::new());
         let mut stack: Vec<(StorePath, bool)> = wanted.iter().map(|path| (path.clone(), false)).collect();
         while let Some((path, inputs_written)) = stack.pop() {
             if inputs_written {
@@ -33,14 +34,26 @@ impl Derivations {
                 }
                 continue;
             }
-            // What is valid has valid inputs: there is nothing more to do below it.
-            if !pending.contains_key(&path) || !seen.insert(path.clone()) || store.is_valid(&path)? {
+            if !seen.insert(path.clone()) {
                 continue;
             }
-            let inputs: Vec<_> = pending[&path].input_derivations.keys().cloned().collect();
+            // The root first, so that nobody collects it between the question and its use. What is valid has valid
+            // inputs: there is nothing more to do below it.
+            store.add_temp_root(&path)?;
+            if store.is_valid(&path)? {
+                continue;
+            }
+            if !pending.contains_key(&path) {
+                unknown.push(path);
+                continue;
+            }
+            let derivation = &pending[&path];
+            // A derivation whose text alone is referred to is a source.
+            let texts = derivation.input_sources.iter().filter(|source| pending.contains_key(*source));
+            let inputs: Vec<_> = derivation.input_derivations.keys().chain(texts).cloned().collect();
             stack.push((path, true));
             stack.extend(inputs.into_iter().map(|input| (input, false)));
         }
-        Ok(())
+        Ok(unknown)
     }
 }

@@ -11,7 +11,6 @@ use std::path::{Component, Path, PathBuf};
 
 use eval::{FileType, HostError};
 use nix_formats::store_path::StorePath;
-use store::Store;
 
 use crate::embedded::{self, Embedded};
 
@@ -20,21 +19,35 @@ const STORE_DIR: &str = "/nix/store";
 const MAX_LINKS: usize = 40;
 
 /// What may be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
     /// Everything that the user may read.
     Machine,
     /// The store and the built-in set: pure evaluation.
     StoreOnly,
+    /// Store objects, the built-in set, and what is below these paths, links followed: restricted evaluation.
+    Below(Vec<PathBuf>),
+}
+
+impl Access {
+    /// What a restricted evaluation may read: what is below the paths of the search path, wherever links lead there.
+    pub(crate) fn below(paths: impl Iterator<Item = PathBuf>) -> Self {
+        let both = paths.filter(|path| path.is_absolute()).flat_map(|path| {
+            let real = path.canonicalize().ok().filter(|real| *real != path);
+            std::iter::once(path).chain(real)
+        });
+        Self::Below(both.collect())
+    }
 }
 
 /// The files that an evaluation sees.
-pub(crate) struct Files<'a> {
-    pub(crate) store: &'a dyn Store,
+pub(crate) struct Files {
+    /// Where the store's objects lie.
+    pub(crate) store_directory: PathBuf,
     pub(crate) access: Access,
 }
 
-impl Files<'_> {
+impl Files {
     pub(crate) fn read_file(&self, path: &Path) -> Result<Vec<u8>, HostError> {
         if embedded::covers(path) {
             return match embedded::find(path) {
@@ -90,15 +103,22 @@ impl Files<'_> {
 
     /// Where the file really is. A link at the path's end is followed if `follow`.
     pub(crate) fn locate(&self, path: &Path, follow: bool) -> Result<PathBuf, HostError> {
-        let in_store = path.starts_with(STORE_DIR);
-        if !in_store && self.access == Access::StoreOnly && !Path::new(STORE_DIR).starts_with(path) {
-            return Err(HostError::Refused(format!(
-                "access to '{}' is not allowed in pure evaluation; a flake sees only its own files and inputs \
-                 (--impure lifts this)",
-                path.display()
-            )));
+        if path.starts_with(STORE_DIR) {
+            return self.locate_in_store(path, follow);
         }
-        if in_store { self.locate_in_store(path, follow) } else { Ok(path.to_owned()) }
+        match &self.access {
+            Access::Machine => {}
+            Access::StoreOnly if Path::new(STORE_DIR).starts_with(path) => {}
+            Access::StoreOnly => {
+                return Err(HostError::Refused(format!(
+                    "access to '{}' is not allowed in pure evaluation; a flake sees only its own files and inputs \
+                     (--impure lifts this)",
+                    path.display()
+                )));
+            }
+            Access::Below(allowed) => check_below(allowed, path, follow)?,
+        }
+        Ok(path.to_owned())
     }
 
     fn locate_in_store(&self, path: &Path, follow: bool) -> Result<PathBuf, HostError> {
@@ -118,12 +138,16 @@ impl Files<'_> {
         let below = logical.strip_prefix(STORE_DIR).unwrap_or(logical);
         let mut parts = below.components();
         let Some(Component::Normal(object)) = parts.next() else {
-            return Ok(Walk::Arrived(self.store_directory()));
+            // Which objects there are is no business of an expression that is not trusted.
+            return match self.access {
+                Access::Below(_) => Err(restricted(logical)),
+                _ => Ok(Walk::Arrived(self.store_directory.clone())),
+            };
         };
         let Ok(object) = StorePath::from_base_name(object.as_bytes()) else {
             return Err(HostError::NotFound(logical.to_owned()));
         };
-        let mut real = self.store.real_path(&object);
+        let mut real = self.store_directory.join(object.base_name());
         let mut done = Path::new(STORE_DIR).join(object.base_name());
         let rest: Vec<&OsStr> = parts.map(Component::as_os_str).collect();
         for index in 0..=rest.len() {
@@ -141,12 +165,26 @@ impl Files<'_> {
         }
         Ok(Walk::Arrived(real))
     }
+}
 
-    /// The directory in which the objects lie: that of any object.
-    fn store_directory(&self) -> PathBuf {
-        let any = StorePath::from_base_name("00000000000000000000000000000000-x");
-        any.ok().and_then(|any| Some(self.store.real_path(&any).parent()?.to_owned())).unwrap_or(STORE_DIR.into())
-    }
+/// Refuses what is not below one of the paths, links followed. What leads to one of them may be looked at, not read.
+fn check_below(allowed: &[PathBuf], path: &Path, follow: bool) -> Result<(), HostError> {
+    let leads_there = |path: &Path| allowed.iter().any(|root| root.starts_with(path));
+    let is_below = |path: &Path| allowed.iter().any(|root| path.starts_with(root));
+    let real = match (follow, path.parent(), path.file_name()) {
+        (false, Some(parent), Some(name)) => parent.canonicalize().map(|parent| parent.join(name)),
+        _ => path.canonicalize(),
+    };
+    // Of what is not there only the name can be judged.
+    let real = real.unwrap_or_else(|_| normalize(path));
+    if is_below(&real) || (!follow && leads_there(&real)) { Ok(()) } else { Err(restricted(path)) }
+}
+
+fn restricted(path: &Path) -> HostError {
+    HostError::Refused(format!(
+        "access to '{}' is forbidden in restricted evaluation: it is not below the search path (-I, NIX_PATH)",
+        path.display()
+    ))
 }
 
 enum Walk {

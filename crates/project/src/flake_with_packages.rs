@@ -5,6 +5,7 @@ use std::path::Path;
 use eval::{Interp, Origin, Symbol, Value};
 
 use crate::error::Error;
+use crate::packages::Packages;
 use crate::project::Project;
 
 /// The flake's outputs, called as Nix's `call-flake.nix` calls them. The lock file is read only if another input than
@@ -26,18 +27,23 @@ self
 
 impl Project {
     /// The flake of a reference, its `nixpkgs` replaced.
-    pub(crate) fn flake_with_packages(&self, interp: &Interp, reference: &str) -> Result<Value, Error> {
+    pub(crate) fn flake_with_packages(
+        &self,
+        interp: &Interp,
+        reference: &str,
+        packages: &Packages,
+    ) -> Result<Value, Error> {
         let (located, _) = fetch::locate(&self.options.directory, reference)
             .map_err(|error| Error::target(error.to_string(), "a flake is a directory with a flake.nix".to_owned()))?;
         let directory = match located.dir() {
             "" => String::new(),
             below => format!("/{below}"),
         };
-        let pkgs = self.packages(interp, self.given(interp)?)?;
+        let pkgs = self.packages(interp, packages, self.given(interp)?)?;
         let scope = [
             ("reference", Value::string(located.to_string())),
             ("directory", Value::string(directory)),
-            ("system", Value::string(&self.options.system)),
+            ("system", Value::string(&interp.settings().system)),
             ("pkgs", pkgs),
         ]
         .map(|(name, value)| (Symbol::intern(name), value));

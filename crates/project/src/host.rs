@@ -3,18 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
-use build::Builder;
-use eval::{CopyPath, FetchRequest, Fetched, FileType, Host, HostError, Level, LockedFlake, Wanted};
-use fetch::Fetcher;
+use eval::{CopyPath, FetchRequest, FetchValue, Fetched, FileType, Host, HostError, Level, LockedFlake, Wanted};
+use fetch::TreeState;
 use nix_formats::derivation::Derivation;
 use nix_formats::store_path::StorePath;
+use store::Store;
 use store::progress::Progress;
-use store::{LocalStore, Store};
 
 use crate::derivations::Derivations;
 use crate::files::{Access, Files};
 use crate::inputs::Inputs;
+use crate::services::{Opened, Services};
 use crate::sources::Sources;
 
 /// Looks an environment variable up.
@@ -22,14 +23,14 @@ pub type Variables = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
 
 /// Implements [`Host`] over a store, a builder and the machine's files.
 pub(crate) struct ProjectHost {
-    pub(crate) store: Arc<LocalStore>,
-    pub(crate) builder: Arc<Builder>,
-    pub(crate) fetcher: Arc<Fetcher>,
+    pub(crate) services: Arc<Services>,
     /// Where relative references to flakes begin.
     pub(crate) directory: PathBuf,
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) variables: Variables,
-    pub(crate) access: Access,
+    pub(crate) files: Files,
+    /// What a restricted evaluation may fetch.
+    pub(crate) allowed_uris: Vec<String>,
     pub(crate) sources: Sources,
     pub(crate) derivations: Arc<Derivations>,
 }
@@ -37,41 +38,95 @@ pub(crate) struct ProjectHost {
 impl ProjectHost {
     /// Builds an output that the evaluation wants to read.
     fn build_output(&self, derivation: &StorePath, output: &str) -> Result<StorePath, HostError> {
-        self.derivations.write(std::slice::from_ref(derivation), &*self.store).map_err(failed)?;
+        let opened = self.opened()?;
+        self.derivations.write(std::slice::from_ref(derivation), &*opened.store).map_err(failed)?;
         let wanted = build::Wanted::some(derivation.clone(), BTreeSet::from([output.to_owned()]));
-        let realised = self.builder.realise(&[wanted]).map_err(failed)?;
+        let realised = opened.builder.realise(&[wanted]).map_err(failed)?;
         let path = realised.first().and_then(|realised| realised.outputs.get(output));
         path.cloned().ok_or_else(|| HostError::Failed(format!("'{derivation}' has no output '{output}'")))
     }
 
-    fn inputs<'a>(&'a self, notify: &'a dyn Fn(&str)) -> Inputs<'a> {
-        Inputs { fetcher: &self.fetcher, directory: &self.directory, notify }
+    fn inputs<'a>(&'a self, notify: &'a dyn Fn(&str)) -> Result<Inputs<'a>, HostError> {
+        Ok(Inputs { fetcher: &self.opened()?.fetcher, directory: &self.directory, notify })
     }
 
-    fn files(&self) -> Files<'_> {
-        Files { store: &*self.store, access: self.access }
+    /// How the tree that a request fetches looks, if it is on this machine and not fixed.
+    pub(crate) fn fetch_state(&self, request: &FetchRequest) -> Option<TreeState> {
+        self.inputs(&|_| ()).ok()?.fetch_state(request)
+    }
+
+    /// As [`ProjectHost::fetch_state`], for the tree of a flake.
+    pub(crate) fn flake_state(&self, reference: &str) -> Option<TreeState> {
+        self.inputs(&|_| ()).ok()?.flake_state(reference)
+    }
+
+    fn opened(&self) -> Result<&Opened, HostError> {
+        self.services.open().map_err(failed)
+    }
+
+    /// A restricted evaluation fetches from where it may alone.
+    fn check_uri(&self, uri: &str) -> Result<(), HostError> {
+        if !matches!(self.files.access, Access::Below(_))
+            || self.allowed_uris.iter().any(|allowed| covers(allowed, uri))
+        {
+            return Ok(());
+        }
+        let path = uri.strip_prefix("file://").or_else(|| uri.strip_prefix("path:")).unwrap_or(uri);
+        if path.starts_with('/') {
+            return self.files.locate(Path::new(path), true).map(drop);
+        }
+        Err(HostError::Refused(format!(
+            "access to '{uri}' is forbidden in restricted evaluation: the option 'allowed-uris' does not name it"
+        )))
+    }
+}
+
+/// Whether an address is the allowed one or below it; `https:` allows all of its scheme.
+fn covers(allowed: &str, uri: &str) -> bool {
+    match uri.strip_prefix(allowed) {
+        Some("") => true,
+        Some(rest) => {
+            allowed.ends_with('/') || rest.starts_with('/') || (allowed.ends_with(':') && !allowed.contains('/'))
+        }
+        None => false,
+    }
+}
+
+/// The address of a request, as far as it has one.
+fn uri_of(request: &FetchRequest) -> String {
+    let text = |name: &str| match request.attrs.get(name) {
+        Some(FetchValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match (text("url"), text("type"), text("path")) {
+        (Some(url), _, _) => url.to_owned(),
+        (None, _, Some(path)) => path.to_owned(),
+        (None, scheme, None) => {
+            let rest: Vec<&str> = ["owner", "repo", "id"].into_iter().filter_map(text).collect();
+            format!("{}:{}", scheme.unwrap_or_default(), rest.join("/"))
+        }
     }
 }
 
 impl Host for ProjectHost {
     fn read_file(&self, path: &Path) -> Result<Vec<u8>, HostError> {
-        self.files().read_file(path)
+        self.files.read_file(path)
     }
 
     fn read_dir(&self, path: &Path) -> Result<Vec<(Vec<u8>, FileType)>, HostError> {
-        self.files().read_dir(path)
+        self.files.read_dir(path)
     }
 
     fn file_type(&self, path: &Path) -> Result<Option<FileType>, HostError> {
-        self.files().file_type(path)
+        self.files.file_type(path)
     }
 
     fn read_link(&self, path: &Path) -> Result<PathBuf, HostError> {
-        self.files().read_link(path)
+        self.files.read_link(path)
     }
 
     fn copy_path(&self, copy: CopyPath<'_>) -> Result<StorePath, HostError> {
-        self.sources.copy(&self.files(), &*self.progress, copy)
+        self.sources.copy(&self.files, &self.services, &*self.progress, copy)
     }
 
     fn add_text(&self, name: &str, contents: &[u8], references: &[StorePath]) -> Result<StorePath, HostError> {
@@ -79,7 +134,7 @@ impl Host for ProjectHost {
         if !self.sources.write {
             return nix_formats::store_path::text_path(name, contents, &references).map_err(failed);
         }
-        self.store.add_text(name, contents, &references).map_err(failed)
+        self.opened()?.store.add_text(name, contents, &references).map_err(failed)
     }
 
     fn add_derivation(&self, path: &StorePath, derivation: &Derivation, _aterm: &[u8]) -> Result<(), HostError> {
@@ -102,27 +157,38 @@ impl Host for ProjectHost {
     }
 
     fn ensure_path(&self, path: &StorePath) -> Result<(), HostError> {
-        match self.store.is_valid(path).map_err(failed)? {
-            true => self.store.add_temp_root(path).map_err(failed),
+        let store = &self.opened()?.store;
+        store.add_temp_root(path).map_err(failed)?;
+        match store.is_valid(path).map_err(failed)? {
+            true => Ok(()),
             false => Err(HostError::Failed(format!("'{}' is not in the store", path.to_absolute()))),
         }
     }
 
     fn references(&self, path: &StorePath) -> Result<Vec<StorePath>, HostError> {
-        let info = self.store.path_info(path).map_err(failed)?;
+        let info = self.opened()?.store.path_info(path).map_err(failed)?;
         Ok(info.map(|info| info.references.into_iter().collect()).unwrap_or_default())
     }
 
     fn env_var(&self, name: &str) -> Option<Vec<u8>> {
-        (self.variables)(name)
+        match self.files.access {
+            Access::Below(_) => None,
+            _ => (self.variables)(name),
+        }
+    }
+
+    fn current_time(&self) -> i64 {
+        UNIX_EPOCH.elapsed().map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
     }
 
     fn fetch(&self, request: &FetchRequest) -> Result<Fetched, HostError> {
-        self.inputs(&|_| ()).fetch(request)
+        self.check_uri(&uri_of(request))?;
+        self.inputs(&|_| ())?.fetch(request)
     }
 
     fn lock_flake(&self, reference: &str) -> Result<LockedFlake, HostError> {
-        self.inputs(&|message| self.progress.warn(message)).lock_flake(reference)
+        self.check_uri(reference)?;
+        self.inputs(&|message| self.progress.warn(message))?.lock_flake(reference)
     }
 
     fn show(&self, level: Level, message: &str) {
@@ -135,4 +201,23 @@ impl Host for ProjectHost {
 
 fn failed(error: impl std::fmt::Display) -> HostError {
     HostError::Failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn an_allowed_address_covers_what_is_below_it() {
+        for (allowed, uri, is_allowed) in [
+            ("https://e.org/a", "https://e.org/a", true),
+            ("https://e.org/a", "https://e.org/a/b", true),
+            ("https://e.org/a", "https://e.org/ab", false),
+            ("https://e.org/a/", "https://e.org/a/b", true),
+            ("github:", "github:NixOS/nixpkgs", true),
+            ("github:NixOS", "github:NixOS-evil/nixpkgs", false),
+        ] {
+            assert_eq!(covers(allowed, uri), is_allowed, "{allowed} {uri}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use eval::{FetchRequest, FetchValue, Fetched, Fetcher as Builtin, HostError, LockedFlake};
 use fetch::lock::LockOptions;
-use fetch::{Fetcher, Tree};
+use fetch::{Fetcher, Tree, TreeState};
 use nix_formats::flake_ref::{Attr, Attrs, FlakeRef, Scheme};
 use nix_formats::hash::{Hash, HashAlgo};
 
@@ -47,11 +47,7 @@ impl Inputs<'_> {
                 Ok(fetched(&self.fetcher.tree(&reference, name).map_err(failed)?, true))
             }
             Builtin::Tree => {
-                let reference = match (text("type"), text("url")) {
-                    (None, Some(url)) => FlakeRef::parse(url),
-                    _ => FlakeRef::from_attrs(reference_attrs(request, &["name"])),
-                };
-                let tree = self.fetcher.tree(&reference.map_err(failed)?, name).map_err(failed)?;
+                let tree = self.fetcher.tree(&tree_reference(request)?, name).map_err(failed)?;
                 Ok(fetched(&tree, false))
             }
             Builtin::Mercurial => {
@@ -70,6 +66,26 @@ impl Inputs<'_> {
         attrs.insert("type".to_owned(), "git".into());
         attrs.insert("url".to_owned(), url.into());
         FlakeRef::from_attrs(attrs).map_err(failed)
+    }
+
+    /// How the tree that a request fetches looks, if it is on this machine.
+    pub(crate) fn fetch_state(&self, request: &FetchRequest) -> Option<TreeState> {
+        let reference = match (request.fetcher, request.attrs.get("url")) {
+            (Builtin::Tree, _) => tree_reference(request).ok()?,
+            (Builtin::Git, Some(FetchValue::String(url))) => self.git_reference(request, url).ok()?,
+            _ => return None,
+        };
+        self.state(&reference)
+    }
+
+    /// How the tree of a flake looks, if it is on this machine.
+    pub(crate) fn flake_state(&self, text: &str) -> Option<TreeState> {
+        self.state(&fetch::locate(self.directory, text).ok()?.0)
+    }
+
+    fn state(&self, reference: &FlakeRef) -> Option<TreeState> {
+        let state = self.fetcher.state(reference).ok()??;
+        Some(TreeState { digest: format!("{reference} {}", state.digest), ..state })
     }
 
     /// Fetches a flake, completes its lock, and says where its sources are.
@@ -123,6 +139,15 @@ impl Inputs<'_> {
         }
         Ok(())
     }
+}
+
+/// What `fetchTree` fetches: an address, or the attributes of a reference.
+fn tree_reference(request: &FetchRequest) -> Result<FlakeRef, HostError> {
+    let reference = match (request.attrs.get("type"), request.attrs.get("url")) {
+        (None, Some(FetchValue::String(url))) => FlakeRef::parse(url),
+        _ => FlakeRef::from_attrs(reference_attrs(request, &["name"])),
+    };
+    reference.map_err(failed)
 }
 
 /// The attributes of a request as those of a reference, but for some.

@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use eval::SearchPathEntry;
 use store::progress::Progress;
 
-use crate::files::Access;
 use crate::host::Variables;
 use crate::packages::Packages;
 
@@ -20,22 +18,22 @@ pub struct Options {
     pub binary: PathBuf,
     /// The current directory, to which paths in expressions of the command line are relative.
     pub directory: PathBuf,
-    /// The home directory, which `~` in expressions means.
-    pub home: Option<PathBuf>,
-    /// The system to evaluate and build for, as `x86_64-linux`.
-    pub system: String,
-    /// What `<name>` finds.
-    pub search_path: Vec<SearchPathEntry>,
-    /// Which files an evaluation may read where the target does not decide that.
-    pub access: Access,
+    /// How to evaluate: the system, the search path, whether everything is pure, and more.
+    pub evaluation: eval::Settings,
+    /// Whether only the search path and what [`Options::allowed_uris`] names may be read (`restrict-eval`).
+    pub restricted: bool,
+    /// The addresses that a restricted evaluation may fetch from, and all below them.
+    pub allowed_uris: Vec<String>,
     /// Whether a flake may read files and variables of this machine.
     pub impure: bool,
-    /// Where `pkgs` comes from.
-    pub packages: Packages,
+    /// Where `pkgs` comes from; `None` leaves it to the target: its lock file, else the built-in set.
+    pub packages: Option<Packages>,
     /// Arguments for functions that the target leads to.
     pub arguments: Vec<(String, Argument)>,
     /// Whether sources are copied into the store, or their paths only computed.
     pub write: bool,
+    /// Whether what an evaluation gave before may be taken if nothing has changed that it read.
+    pub use_cache: bool,
     /// Whether the network may be used.
     pub offline: bool,
     /// The binary caches that outputs are taken from.

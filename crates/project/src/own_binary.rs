@@ -16,15 +16,7 @@ use crate::error::Error;
 /// Hashing the binary takes a while, so a note in `cache` remembers the object of a file by its size, time of change
 /// and inode.
 pub(crate) fn store_object(store: &LocalStore, binary: &Path, cache: &Path) -> Result<StorePath, Error> {
-    let metadata = fs::metadata(binary).map_err(Error::io("read", binary))?;
-    let identity = format!(
-        "{} {} {} {} {}",
-        metadata.size(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
-        metadata.dev(),
-        metadata.ino()
-    );
+    let identity = identity(binary)?;
     let note = cache.join("own-binary");
     if let Some(path) = remembered(&note, &identity)
         && store.is_valid(&path)?
@@ -36,6 +28,19 @@ pub(crate) fn store_object(store: &LocalStore, binary: &Path, cache: &Path) -> R
     // Without the note the next start is slower, and nothing else.
     let _ = remember(&note, &format!("{identity}\n{}\n", path.to_absolute()));
     Ok(path)
+}
+
+/// What tells the binary from others without reading it.
+pub(crate) fn identity(binary: &Path) -> Result<String, Error> {
+    let metadata = fs::metadata(binary).map_err(Error::io("read", binary))?;
+    Ok(format!(
+        "{} {} {} {} {}",
+        metadata.size(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.dev(),
+        metadata.ino()
+    ))
 }
 
 fn remembered(note: &Path, identity: &str) -> Option<StorePath> {

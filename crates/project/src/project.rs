@@ -1,73 +1,65 @@
 //! The evaluator, the store and the builder of one command, joined.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use build::{Builder, BuiltinError, FetchUrl, Outlook, Wanted};
-use distribution::OciPull;
-use eval::{ErrorKind, Evaluator, Interp, Settings, Symbol, Value};
-use fetch::Fetcher;
-use image::LayerCache;
+use build::{Outlook, Wanted};
+use eval::{ErrorKind, Evaluator, Host, Interp, Settings, Statistics, Symbol, Value};
 use nix_formats::store_path::StorePath;
-use store::progress::{Activity, Outcome, Progress, Task, TaskId};
+use store::progress::{Activity, Outcome, Task};
 use store::{LocalStore, Store};
 
 use crate::derivations::Derivations;
 use crate::derived::{self, Derived};
 use crate::error::Error;
-use crate::files::Access;
+use crate::eval_cache::{EvalCache, Key, Recorder, Recording};
+use crate::evaluate::CALL_ORIGIN;
+use crate::files::{Access, Files};
 use crate::host::ProjectHost;
 use crate::options::Options;
 use crate::own_binary;
-use crate::packages::Packages;
+use crate::packages::{self, Packages};
+use crate::services::Services;
 use crate::sources::Sources;
 use crate::target::{Source, Target};
 
 /// A store, a builder, and an evaluator over both.
 pub struct Project {
-    pub(crate) options: Options,
-    store: Arc<LocalStore>,
-    builder: Arc<Builder>,
-    fetcher: Arc<Fetcher>,
+    pub(crate) options: Arc<Options>,
+    pub(crate) services: Arc<Services>,
     derivations: Arc<Derivations>,
     own_object: OnceLock<StorePath>,
+    history: Mutex<History>,
+}
+
+/// What a project has evaluated so far.
+#[derive(Default)]
+struct History {
+    /// Targets whose derivations were known from the cache, so that they may not be in the store.
+    from_cache: Vec<Target>,
+    /// The last evaluation's counters.
+    statistics: Option<Statistics>,
 }
 
 impl Project {
-    /// Opens the store, making it if it is not there.
-    ///
-    /// # Errors
-    /// The store cannot be opened.
-    pub fn open(options: Options) -> Result<Self, Error> {
-        let store = Arc::new(LocalStore::open(&options.data)?);
-        let settings = fetch::Settings {
-            cache: options.cache.join("fetch"),
-            offline: options.offline,
-            network: Arc::clone(&options.network),
-            access_tokens: options.access_tokens.clone(),
-            ..fetch::Settings::default()
-        };
-        let fetcher = Arc::new(Fetcher::new(Arc::clone(&store) as _, Arc::clone(&options.progress), settings));
-        let builder = Builder::new(Arc::clone(&store), options.build.clone())
-            .with_progress(Arc::clone(&options.progress))
-            .with_substituters(Arc::clone(&options.substituters))
-            .with_builtin(Box::new(FetchUrl(Downloads(Arc::clone(&fetcher)))));
-        let layers = LayerCache::new(options.cache.join("layers"));
-        let builder = image::builtins(&layers).into_iter().fold(builder, Builder::with_builtin);
-        let builder = builder.with_builtin(Box::new(OciPull::new(options.registries.clone())));
-        Ok(Self {
+    /// A project; its store is opened, and made if it is not there, when it is first needed.
+    pub fn new(options: Options) -> Self {
+        let options = Arc::new(options);
+        Self {
+            services: Arc::new(Services::new(Arc::clone(&options))),
             options,
-            store,
-            builder: Arc::new(builder),
-            fetcher,
             derivations: Arc::default(),
             own_object: OnceLock::new(),
-        })
+            history: Mutex::default(),
+        }
     }
 
     /// The store.
-    pub fn store(&self) -> &Arc<LocalStore> {
-        &self.store
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn store(&self) -> Result<&Arc<LocalStore>, Error> {
+        Ok(&self.services.open()?.store)
     }
 
     /// Evaluates a target and works on its value, on a thread with a deep stack.
@@ -79,7 +71,8 @@ impl Project {
         target: &Target,
         work: impl FnOnce(&Interp, Value) -> Result<R, Error> + Send,
     ) -> Result<R, Error> {
-        self.evaluate_with(target, |interp| work(interp, self.value(interp, target)?))
+        let packages = self.packages_for(target)?;
+        self.evaluate_with(target, |interp| work(interp, self.value(interp, target, &packages)?))
     }
 
     /// Runs `work` on a thread with a deep stack, shown as the evaluation of the target.
@@ -88,20 +81,48 @@ impl Project {
         target: &Target,
         work: impl FnOnce(&Interp) -> Result<R, Error> + Send,
     ) -> Result<R, Error> {
+        let evaluator = self.evaluator(self.is_pure(target), None);
+        self.shown(target, &evaluator, |evaluator| evaluator.run(work))
+    }
+
+    /// Runs `work` with an interpreter for expressions of the command line.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn interpret<R: Send>(&self, work: impl FnOnce(&Interp) -> Result<R, Error> + Send) -> Result<R, Error> {
+        let evaluator = self.evaluator(self.options.evaluation.pure, None);
+        let result = evaluator.run(work);
+        self.history().statistics = Some(evaluator.statistics());
+        result
+    }
+
+    /// Shows an evaluation while it lasts, keeps its counters, and explains why it fails.
+    fn shown<R>(
+        &self,
+        target: &Target,
+        evaluator: &Evaluator,
+        work: impl FnOnce(&Evaluator) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let task = Task::start(&*self.options.progress, Activity::Evaluate, &target.describe(), None);
-        let result = self.evaluator(target).run(work).map_err(|error| self.explain(error))?;
-        task.finish(Outcome::Done);
-        Ok(result)
+        let result = work(evaluator).map_err(|error| self.explain(target, error));
+        self.history().statistics = Some(evaluator.statistics());
+        if result.is_ok() {
+            task.finish(Outcome::Done);
+        }
+        result
     }
 
     /// Adds to a failed evaluation what the evaluator cannot know: that the built-in set is small on purpose.
-    fn explain(&self, error: Error) -> Error {
+    fn explain(&self, target: &Target, error: Error) -> Error {
         let Error::Eval { error, help: None } = error else { return error };
         // Without the set nobody has looked for the name in it.
-        let uses_built_in = self.options.packages == Packages::BuiltIn && self.own_object.get().is_some();
+        let uses_built_in = self.own_object.get().is_some()
+            && self.packages_for(target).is_ok_and(|packages| packages == Packages::BuiltIn);
         let name = match &error.kind {
             ErrorKind::MissingAttr { name, candidates } if is_built_in_set(candidates) => Some(name),
-            ErrorKind::UndefinedVariable { name, .. } | ErrorKind::WrongArgument { name, .. } => Some(name),
+            ErrorKind::UndefinedVariable { name, .. } => Some(name),
+            // Of functions it is the target's own that is called with packages.
+            ErrorKind::WrongArgument { name, .. } if is_in_call(error.pos) => Some(name),
             _ => None,
         };
         let help = name.filter(|_| uses_built_in).map(|name| {
@@ -114,12 +135,58 @@ impl Project {
         Error::Eval { error, help }
     }
 
-    /// The derivations of a target.
+    /// The derivations of a target, taken from the evaluation cache if nothing has changed that decides about them.
     ///
     /// # Errors
     /// The evaluation fails, or its value is none.
     pub fn derivations(&self, target: &Target) -> Result<Vec<Derived>, Error> {
-        self.evaluate(target, |interp, value| derived::collect(interp, value, &target.describe()))
+        let packages = self.packages_for(target)?;
+        let pure = self.is_pure(target);
+        let key = if self.options.use_cache { self.cache_key(target, &packages, pure) } else { None };
+        let Some(key) = key else { return self.evaluate_derivations(target, &packages, None) };
+        let cache = EvalCache::new(&self.options.cache);
+        if let Some(derived) = cache.find(&key, &self.host(pure)) {
+            self.history().from_cache.push(target.clone());
+            return Ok(derived);
+        }
+        let recording = Arc::new(Recording::new());
+        let derived = self.evaluate_derivations(target, &packages, Some(&recording))?;
+        cache.keep(&key, &recording, &derived);
+        Ok(derived)
+    }
+
+    fn evaluate_derivations(
+        &self,
+        target: &Target,
+        packages: &Packages,
+        recording: Option<&Arc<Recording>>,
+    ) -> Result<Vec<Derived>, Error> {
+        let evaluator = self.evaluator(self.is_pure(target), recording);
+        self.shown(target, &evaluator, |evaluator| {
+            let roots = evaluator.run(|interp| derived::roots(interp, self.value(interp, target, packages)?))?;
+            derived::collect(evaluator, &roots, &target.describe())
+        })
+    }
+
+    /// All that decides about a target's derivations beside what its evaluation reads. `None` where that is not known.
+    fn cache_key(&self, target: &Target, packages: &Packages, pure: bool) -> Option<Key> {
+        let options = &self.options;
+        let place = match &target.source {
+            // Where a flake begins is found out before it is read.
+            Source::Flake { reference } => fetch::locate(&options.directory, reference).ok()?.0.to_string(),
+            Source::File(_) | Source::Text(_) => String::new(),
+        };
+        Some(Key::of(&[
+            env!("CARGO_PKG_VERSION").to_owned(),
+            own_binary::identity(&options.binary).ok()?,
+            format!("{target:?}"),
+            place,
+            format!("{packages:?}"),
+            format!("{:?}", options.evaluation),
+            format!("{pure} {} {:?}", options.restricted, options.allowed_uris),
+            format!("{:?}", options.arguments),
+            format!("{:?} {:?}", options.directory, options.data),
+        ]))
     }
 
     /// Makes sure that the derivations are in the store, as `nix-instantiate` does.
@@ -128,7 +195,17 @@ impl Project {
     /// The store fails.
     pub fn instantiate(&self, derived: &[Derived]) -> Result<(), Error> {
         let paths: Vec<_> = derived.iter().map(|one| one.derivation.clone()).collect();
-        Ok(self.derivations.write(&paths, &*self.store)?)
+        let store = self.store()?;
+        if self.derivations.write(&paths, &**store)?.is_empty() {
+            return Ok(());
+        }
+        // The cache knew them, and the store does not, or not any more.
+        let targets = std::mem::take(&mut self.history().from_cache);
+        for target in targets {
+            self.evaluate_derivations(&target, &self.packages_for(&target)?, None)?;
+        }
+        self.derivations.write(&paths, &**store)?;
+        Ok(())
     }
 
     /// Makes sure that the outputs are in the store, building what is missing; their paths, in order.
@@ -142,7 +219,7 @@ impl Project {
             return Ok(paths);
         }
         self.instantiate(derived)?;
-        let realised = self.builder.realise(&wanted(derived))?;
+        let realised = self.services.open()?.builder.realise(&wanted(derived))?;
         let outputs = derived.iter().zip(realised).map(|(one, realised)| realised.outputs[&one.output].clone());
         Ok(outputs.collect())
     }
@@ -156,18 +233,19 @@ impl Project {
             return Ok(Outlook::default());
         }
         self.instantiate(derived)?;
-        Ok(self.builder.outlook(&wanted(derived))?)
+        Ok(self.services.open()?.builder.outlook(&wanted(derived))?)
     }
 
     /// The outputs if all of them are in the store: then nothing need be written or asked of the builder.
     fn all_there(&self, derived: &[Derived]) -> Result<Option<Vec<StorePath>>, Error> {
+        let store = self.store()?;
         let mut paths = Vec::with_capacity(derived.len());
         for one in derived {
             match &one.path {
                 // The root first, so that nobody collects the object between the question and its use.
                 Some(path) => {
-                    self.store.add_temp_root(path)?;
-                    if !self.store.is_valid(path)? {
+                    store.add_temp_root(path)?;
+                    if !store.is_valid(path)? {
                         return Ok(None);
                     }
                     paths.push(path.clone());
@@ -178,56 +256,73 @@ impl Project {
         Ok(Some(paths))
     }
 
+    /// What the last evaluation did; `None` if there was none, because the evaluation cache knew the result.
+    pub fn statistics(&self) -> Option<Statistics> {
+        self.history().statistics.clone()
+    }
+
     /// The store object of the running binary.
     pub(crate) fn own_object(&self) -> Result<StorePath, Error> {
         if let Some(path) = self.own_object.get() {
             return Ok(path.clone());
         }
-        let path = own_binary::store_object(&self.store, &self.options.binary, &self.options.cache)?;
+        let path = own_binary::store_object(self.store()?, &self.options.binary, &self.options.cache)?;
         Ok(self.own_object.get_or_init(|| path).clone())
     }
 
-    fn evaluator(&self, target: &Target) -> Evaluator {
-        let options = &self.options;
-        // A flake is evaluated purely, everything else as the user's own files; so is a flake with the user's own packages.
-        let locked = matches!(target.source, Source::Flake { .. }) && options.packages == Packages::BuiltIn;
-        let pure = options.access == Access::StoreOnly || (locked && !options.impure);
-        let settings = Settings {
-            pure,
-            system: options.system.clone(),
-            current_time: std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs() as i64),
-            search_path: options.search_path.clone(),
-            home: options.home.clone(),
-            ..Settings::default()
+    /// Where `pkgs` comes from for a target: what the user says, the lock file beside it, the search path, the binary.
+    pub(crate) fn packages_for(&self, target: &Target) -> Result<Packages, Error> {
+        match &self.options.packages {
+            Some(packages) => Ok(packages.clone()),
+            None => packages::of_target(target, &self.options.evaluation.search_path, &self.options.directory),
+        }
+    }
+
+    /// A flake is evaluated purely, everything else as the user's own files; so is a flake with the user's own packages.
+    fn is_pure(&self, target: &Target) -> bool {
+        let locked = matches!(target.source, Source::Flake { .. }) && self.options.packages.is_none();
+        self.options.evaluation.pure || (locked && !self.options.impure)
+    }
+
+    fn evaluator(&self, pure: bool, recording: Option<&Arc<Recording>>) -> Evaluator {
+        let settings = Settings { pure, ..self.options.evaluation.clone() };
+        let inner = self.host(pure);
+        let host: Box<dyn Host> = match recording {
+            Some(recording) => Box::new(Recorder { inner, recording: Arc::clone(recording) }),
+            None => Box::new(inner),
         };
-        let host = ProjectHost {
-            store: Arc::clone(&self.store),
-            builder: Arc::clone(&self.builder),
-            fetcher: Arc::clone(&self.fetcher),
+        Evaluator::new(host, settings)
+    }
+
+    fn host(&self, pure: bool) -> ProjectHost {
+        let options = &self.options;
+        let access = match (pure, options.restricted) {
+            (true, _) => Access::StoreOnly,
+            (false, true) => {
+                Access::below(options.evaluation.search_path.iter().map(|entry| entry.path.clone().into()))
+            }
+            (false, false) => Access::Machine,
+        };
+        ProjectHost {
+            services: Arc::clone(&self.services),
             directory: options.directory.clone(),
             progress: Arc::clone(&options.progress),
             variables: Arc::clone(&options.variables),
-            access: if pure { Access::StoreOnly } else { Access::Machine },
+            files: Files { store_directory: options.data.join("nix/store"), access },
+            allowed_uris: options.allowed_uris.clone(),
             sources: Sources::new(options.write),
             derivations: Arc::clone(&self.derivations),
-        };
-        Evaluator::new(Box::new(host), settings)
+        }
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The fetcher as `builtin:fetchurl` needs it.
-struct Downloads(Arc<Fetcher>);
-
-impl build::Fetcher for Downloads {
-    fn fetch(
-        &self,
-        url: &str,
-        out: &mut dyn std::io::Write,
-        progress: &dyn Progress,
-        task: TaskId,
-    ) -> Result<(), BuiltinError> {
-        Ok(self.0.download(url, out, &mut |bytes| progress.advance(task, bytes))?)
-    }
+/// Whether a place is in the text that calls the target.
+fn is_in_call(pos: eval::Pos) -> bool {
+    pos.resolve().is_some_and(|(source, _)| source.origin == eval::Origin::Text(CALL_ORIGIN.to_owned()))
 }
 
 /// Whether the names are those of the built-in set: no other has both of these.

@@ -9,11 +9,13 @@ use eval::{CopyPath, FileType, HostError};
 use nix_formats::content_address::{ContentAddress, Method};
 use nix_formats::hash::{Hash, HashAlgo};
 use nix_formats::store_path::StorePath;
+use store::Store;
 use store::fs_nar::{self, FileKind, FilterStopped};
 use store::progress::{Activity, Outcome, Progress, Task};
 
 use crate::embedded::{self, Embedded};
 use crate::files::{Files, explain};
+use crate::services::Services;
 
 /// Copies trees into the store, or only computes what their store paths would be.
 pub(crate) struct Sources {
@@ -30,15 +32,17 @@ impl Sources {
 
     pub(crate) fn copy(
         &self,
-        files: &Files<'_>,
+        files: &Files,
+        services: &Services,
         progress: &dyn Progress,
         copy: CopyPath<'_>,
     ) -> Result<StorePath, HostError> {
-        if let Some(path) = copy.expected.and_then(|hash| expected_path(&copy, hash))
-            && files.store.is_valid(&path).map_err(failed)?
-        {
-            files.store.add_temp_root(&path).map_err(failed)?;
-            return Ok(path);
+        if let Some(path) = copy.expected.and_then(|hash| expected_path(&copy, hash)) {
+            let store = &services.open().map_err(failed)?.store;
+            store.add_temp_root(&path).map_err(failed)?;
+            if store.is_valid(&path).map_err(failed)? {
+                return Ok(path);
+            }
         }
         let key = (copy.source.to_owned(), copy.name.to_owned(), copy.method == Method::Flat);
         if copy.filter.is_none()
@@ -47,7 +51,7 @@ impl Sources {
             return Ok(path.clone());
         }
         let filtered = copy.filter.is_some();
-        let path = self.copy_anew(files, progress, copy)?;
+        let path = self.copy_anew(files, services, progress, copy)?;
         if !filtered {
             self.copied.lock().unwrap_or_else(PoisonError::into_inner).insert(key, path.clone());
         }
@@ -56,7 +60,8 @@ impl Sources {
 
     fn copy_anew(
         &self,
-        files: &Files<'_>,
+        files: &Files,
+        services: &Services,
         progress: &dyn Progress,
         copy: CopyPath<'_>,
     ) -> Result<StorePath, HostError> {
@@ -86,7 +91,10 @@ impl Sources {
         };
         let task = Task::start(progress, Activity::Copy, name, None);
         let made = match self.write {
-            true => files.store.add_tree(name, &real, method, HashAlgo::Sha256, &mut wanted).map_err(failed),
+            true => {
+                let store = &services.open().map_err(failed)?.store;
+                store.add_tree(name, &real, method, HashAlgo::Sha256, &mut wanted).map_err(failed)
+            }
             false => compute_path(name, &real, method, &mut wanted),
         };
         // A filter that failed has the better story to tell.
@@ -127,7 +135,7 @@ fn check_expected(
     )))
 }
 
-fn compute_path(
+pub(crate) fn compute_path(
     name: &str,
     real: &Path,
     method: Method,

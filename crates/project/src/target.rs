@@ -9,7 +9,8 @@ use crate::error::Error;
 pub struct Target {
     /// Where the expression comes from.
     pub source: Source,
-    /// The attributes to go down, as `[ "services" "web" ]`; for a flake these come after its usual prefixes.
+    /// The attributes to go down, as `[ "services" "web" ]`; for a flake these come after its usual prefixes, unless the
+    /// first is empty: then they are whole.
     pub attributes: Vec<String>,
 }
 
@@ -77,7 +78,10 @@ impl Named {
             }
             (None, None, positional) => {
                 let (source, fragment) = resolve_positional(positional.unwrap_or("."), directory)?;
-                attributes.extend(split_attributes(&fragment)?);
+                // As `.#.packages`: exactly this.
+                let rest = fragment.strip_prefix('.');
+                attributes.extend(rest.map(|_| String::new()));
+                attributes.extend(split_attributes(rest.unwrap_or(&fragment))?);
                 source
             }
         };
@@ -185,13 +189,14 @@ mod tests {
         assert_eq!(target.source, Source::Flake { reference: root.join("flake").display().to_string() });
         assert_eq!(target.attributes, ["a", "b.c"]);
         assert_eq!(resolve(&root.join("flake"), ".#x").unwrap().attributes, ["x"]);
+        assert_eq!(resolve(&root.join("flake"), ".#.x.y").unwrap().attributes, ["", "x", "y"]);
         assert!(matches!(resolve(&root, "path:/x#y").unwrap().source, Source::Flake { .. }));
     }
 
     #[test]
     fn what_is_not_there_says_what_a_target_is() {
         let dir = tempfile::tempdir().unwrap();
-        for bad in ["missing.nix", "./missing", ".", "./missing#x", "x..y#", "#a..b"] {
+        for bad in ["missing.nix", "./missing", ".", "./missing#x", "x..y#", "#a..b", ".#..a"] {
             assert!(resolve(dir.path(), bad).is_err(), "{bad}");
         }
     }

@@ -50,6 +50,10 @@ enum Command {
     Build(Box<commands::build::Arguments>),
     /// Print the value of an expression
     Eval(commands::eval::Arguments),
+    /// Try expressions out: each line is evaluated and printed
+    Repl(commands::repl::Arguments),
+    /// List what a flake provides
+    Show(commands::show::Arguments),
     /// Write the derivations of a target and print their paths
     Instantiate(commands::instantiate::Arguments),
     /// Write the manifests of `containers.<name>` for Kubernetes, NixOS, podman or Compose
@@ -128,6 +132,8 @@ fn dispatch(command: Command, settings: &Settings) -> Result<i32, Failure> {
         Command::Layer(arguments) => commands::layer::run(&arguments),
         Command::Build(arguments) => commands::build::run(&arguments, settings),
         Command::Eval(arguments) => commands::eval::run(&arguments, settings),
+        Command::Repl(arguments) => commands::repl::run(&arguments, settings),
+        Command::Show(arguments) => commands::show::run(&arguments, settings),
         Command::Instantiate(arguments) => commands::instantiate::run(&arguments, settings),
         Command::Render(arguments) => commands::render::run(&arguments, settings),
         Command::Explain(arguments) => commands::explain::run(&arguments, settings),

@@ -10,7 +10,7 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("XDG_CONFIG_HOME", "Below it, wharf/registries.toml names mirrors and insecure registries"),
     (
         "NIX_PATH",
-        "What <name> finds in expressions, as Nix has it; <nixpkgs> is not used as pkgs unless --pkgs says so",
+        "What <name> finds in expressions, as Nix has it; its nixpkgs is a file's pkgs where no flake.lock pins one",
     ),
     ("NIX_CONFIG", "Settings as in nix.conf, which count more than those of any file"),
     ("NIX_CONF_DIR", "The directory of the machine's nix.conf; default /etc/nix"),

@@ -57,6 +57,11 @@ impl Failure {
         self
     }
 
+    /// What failed, in one sentence.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints the failure on standard error and gives the exit code.
     pub(crate) fn report(&self, settings: &Settings) -> i32 {
         if settings.json {

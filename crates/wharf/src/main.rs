@@ -14,8 +14,11 @@ mod image_summary;
 mod interrupt;
 mod logging;
 mod nix_conf;
+mod nix_instantiate;
+mod nix_options;
 mod progress;
 mod registries;
+mod repl;
 mod settings;
 mod substituters;
 mod target;
@@ -26,8 +29,10 @@ fn main() -> ExitCode {
     let mut argv = std::env::args_os();
     let argv0 = argv.next().unwrap_or_default();
     // Before anything else: a build runs the userland's programs by the thousand.
-    let code = match userland::dispatch(&argv0, argv.collect()) {
+    let arguments: Vec<_> = argv.collect();
+    let code = match userland::dispatch(&argv0, arguments.clone()) {
         Some(code) => code,
+        None if nix_instantiate::is_meant(&argv0) => nix_instantiate::run(&arguments),
         None => arguments::run(),
     };
     // An exit code has eight bits; what does not fit must still not read as success.

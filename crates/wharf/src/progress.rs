@@ -100,6 +100,14 @@ impl Rows {
     }
 }
 
+/// A message with what it is before it; `builtins.trace` says so itself.
+fn headed(message: &str) -> String {
+    match message.starts_with("trace: ") {
+        true => message.to_owned(),
+        false => format!("warning: {message}"),
+    }
+}
+
 /// One line for each event, for logs and pipes.
 struct Lines {
     verbosity: Verbosity,
@@ -145,7 +153,7 @@ impl Progress for Lines {
     }
 
     fn warn(&self, message: &str) {
-        eprintln!("warning: {message}");
+        eprintln!("{}", headed(message));
     }
 }
 
@@ -223,6 +231,6 @@ impl Progress for Live {
     }
 
     fn warn(&self, message: &str) {
-        self.say(&format!("warning: {message}"));
+        self.say(&headed(message));
     }
 }

@@ -120,6 +120,20 @@ impl Settings {
         })
     }
 
+    /// The settings of a program that says nothing but warnings and errors.
+    pub(crate) fn quiet() -> Result<Self, Failure> {
+        let arguments = GlobalArguments {
+            quiet: 1,
+            verbose: 0,
+            json: false,
+            show_trace: false,
+            color: When::Auto,
+            offline: false,
+            store: None,
+        };
+        Self::resolve(&arguments)
+    }
+
     /// What is remembered of layers: digests and sizes, each of which can be computed again.
     pub(crate) fn layer_cache(&self) -> image::LayerCache {
         image::LayerCache::new(self.cache.join("layers"))

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eval::SearchPathEntry;
-use project::{Access, Argument, Named, Options, Packages, Project, Target};
+use project::{Argument, Named, Options, Packages, Project, Target};
 use store::progress::Progress;
 
 use crate::failure::Failure;
+use crate::nix_options::{NixOptions, Resolved};
 use crate::settings::Settings;
 use crate::substituters::SubstituterArguments;
 
@@ -31,7 +32,8 @@ pub(crate) struct TargetArguments {
     /// Give functions this argument: a name and a string
     #[arg(long = "argstr", num_args = 2, value_names = ["NAME", "STRING"], action = clap::ArgAction::Append)]
     string_arguments: Vec<String>,
-    /// Where pkgs comes from: a file, a directory, or <name> of the search path [default: the built-in set]
+    /// Where pkgs comes from: a file, a directory, <name> of the search path, or <wharf> for the set that Wharf carries
+    /// [default: the nixpkgs that the project's flake.lock pins, that of the search path, the set that Wharf carries]
     #[arg(long, value_name = "PKGS")]
     pkgs: Option<String>,
     /// Add to what <name> finds, before NIX_PATH
@@ -43,6 +45,42 @@ pub(crate) struct TargetArguments {
     /// Let a flake read files and variables of this machine
     #[arg(long)]
     impure: bool,
+    /// Let expressions read only what is below the search path
+    #[arg(long)]
+    restrict_eval: bool,
+    /// Switch on features of the language, as pipe-operators
+    #[arg(long = "extra-experimental-features", value_name = "FEATURES", alias = "experimental-features")]
+    features: Vec<String>,
+    /// Evaluate anew, whatever is known from before
+    #[arg(long)]
+    no_eval_cache: bool,
+    /// Set one of Nix's settings: a name and a value
+    #[arg(long = "option", num_args = 2, value_names = ["NAME", "VALUE"], action = clap::ArgAction::Append)]
+    nix_options: Vec<String>,
+}
+
+/// Whether the evaluator's counters are printed.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub(crate) struct StatisticsArgument {
+    /// Print what the evaluator did, as JSON on standard error
+    #[arg(long, help_heading = "What to evaluate")]
+    stats: bool,
+}
+
+impl StatisticsArgument {
+    /// Prints the counters of a project's last evaluation. Without one, the evaluation cache knew the result.
+    pub(crate) fn print(self, project: &Project) {
+        if !self.stats {
+            return;
+        }
+        let mut counters = serde_json::Map::new();
+        let statistics = project.statistics();
+        counters.insert("evaluated".to_owned(), statistics.is_some().into());
+        for (name, count) in statistics.iter().flat_map(eval::Statistics::fields) {
+            counters.insert(name.to_owned(), count.into());
+        }
+        eprintln!("{}", serde_json::Value::Object(counters));
+    }
 }
 
 /// How builds are made.
@@ -89,7 +127,12 @@ impl TargetArguments {
         Ok(named.resolve(&current_directory()?)?)
     }
 
-    /// Opens the project. With `write`, sources that expressions name are copied into the store.
+    /// Whether a file or an expression is named beside the positional argument.
+    pub(crate) fn names_an_expression(&self) -> bool {
+        self.file.is_some() || self.expression.is_some()
+    }
+
+    /// Makes the project. With `write`, sources that expressions name are copied into the store.
     pub(crate) fn open(
         &self,
         settings: &Settings,
@@ -97,40 +140,39 @@ impl TargetArguments {
         progress: Arc<dyn Progress>,
         write: bool,
     ) -> Result<Project, Failure> {
-        let binary = std::env::current_exe()
-            .map_err(|error| Failure::new("cannot find the running binary").because(error.to_string()))?;
-        let directory = current_directory()?;
         let packages = match self.pkgs.as_deref() {
-            None => Packages::BuiltIn,
-            Some(text) => match text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
+            None => None,
+            Some(text) => Some(match text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
+                Some("wharf") => Packages::BuiltIn,
                 Some(name) => Packages::SearchPath(name.to_owned()),
-                None => Packages::File(directory.join(text)),
-            },
+                None => Packages::File(current_directory()?.join(text)),
+            }),
         };
-        let caches = build.substituters.resolve(settings)?;
-        let options = Options {
-            data: settings.data.clone(),
-            cache: settings.cache.clone(),
-            registries: crate::registries::client_settings(&settings.environment)?,
-            build: build.resolve(&binary),
-            substituters: Arc::new(caches.substituters),
-            network: caches.network,
-            access_tokens: caches.access_tokens,
-            binary,
-            directory,
-            home: settings.environment.home.clone(),
-            system: self.system.clone().unwrap_or_else(|| format!("{}-linux", std::env::consts::ARCH)),
-            search_path: self.search_path(settings),
-            access: Access::Machine,
-            impure: self.impure,
-            packages,
-            arguments: self.given(),
-            write,
-            offline: settings.offline,
-            variables: Arc::new(|name| std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec)),
-            progress,
-        };
-        Ok(Project::open(options)?)
+        let nix = self.nix_options()?;
+        nix.unknown.iter().for_each(|unknown| progress.warn(unknown));
+        let mut options = options(settings, nix, build, progress)?;
+        options.impure = self.impure;
+        options.packages = packages;
+        options.arguments = self.given();
+        options.write = write;
+        options.evaluation.search_path.splice(0..0, self.include.iter().map(|entry| search_path_entry(entry)));
+        if let Some(system) = &self.system {
+            options.evaluation.system.clone_from(system);
+        }
+        Ok(Project::new(options))
+    }
+
+    fn nix_options(&self) -> Result<Resolved, Failure> {
+        let mut nix = NixOptions::default();
+        self.nix_options.chunks_exact(2).for_each(|pair| nix.set(&pair[0], &pair[1]));
+        self.features.iter().for_each(|features| nix.set("extra-experimental-features", features));
+        if self.restrict_eval {
+            nix.set("restrict-eval", "true");
+        }
+        if self.no_eval_cache {
+            nix.set("eval-cache", "false");
+        }
+        nix.resolve(language()).map_err(Failure::usage)
     }
 
     fn given(&self) -> Vec<(String, Argument)> {
@@ -141,11 +183,48 @@ impl TargetArguments {
         given.extend(pairs(&self.string_arguments, Argument::String));
         given
     }
+}
 
-    fn search_path(&self, settings: &Settings) -> Vec<SearchPathEntry> {
-        let included = self.include.iter().map(|entry| search_path_entry(entry));
-        included.chain(split_search_path(&settings.environment.nix_path)).collect()
-    }
+/// How expressions are evaluated if nobody says otherwise.
+pub(crate) fn language() -> eval::Settings {
+    eval::Settings { system: format!("{}-linux", std::env::consts::ARCH), ..eval::Settings::default() }
+}
+
+/// What every project is told, before the command's own arguments.
+pub(crate) fn options(
+    settings: &Settings,
+    nix: Resolved,
+    build: &BuildArguments,
+    progress: Arc<dyn Progress>,
+) -> Result<Options, Failure> {
+    let binary = std::env::current_exe()
+        .map_err(|error| Failure::new("cannot find the running binary").because(error.to_string()))?;
+    let caches = build.substituters.resolve(settings)?;
+    let mut evaluation = nix.evaluation;
+    evaluation.home.clone_from(&settings.environment.home);
+    evaluation.search_path = split_search_path(&settings.environment.nix_path);
+    Ok(Options {
+        data: settings.data.clone(),
+        cache: settings.cache.clone(),
+        registries: crate::registries::client_settings(&settings.environment)?,
+        build: build.resolve(&binary),
+        substituters: Arc::new(caches.substituters),
+        network: caches.network,
+        access_tokens: caches.access_tokens,
+        binary,
+        directory: current_directory()?,
+        evaluation,
+        restricted: nix.restricted,
+        allowed_uris: nix.allowed_uris,
+        impure: false,
+        packages: None,
+        arguments: Vec::new(),
+        write: false,
+        use_cache: nix.use_cache,
+        offline: settings.offline,
+        variables: Arc::new(|name| std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec)),
+        progress,
+    })
 }
 
 impl BuildArguments {
@@ -171,10 +250,15 @@ pub(crate) fn current_directory() -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new("the current directory is not there").because(error.to_string()))
 }
 
-/// `name=path`, or a path whose entries are names.
-fn search_path_entry(text: &str) -> SearchPathEntry {
+/// `name=path`, or a path whose entries are names. A path that is relative is so to the current directory.
+pub(crate) fn search_path_entry(text: &str) -> SearchPathEntry {
     let (prefix, path) = text.split_once('=').unwrap_or(("", text));
-    SearchPathEntry { prefix: prefix.to_owned(), path: path.to_owned() }
+    let is_address = path.contains("://") || path.starts_with("flake:") || path.starts_with("channel:");
+    let path = match std::path::absolute(path) {
+        Ok(absolute) if !is_address => absolute.display().to_string(),
+        _ => path.to_owned(),
+    };
+    SearchPathEntry { prefix: prefix.to_owned(), path }
 }
 
 /// Splits at colons, but for those of addresses such as `https://…` and of `flake:` and `channel:`.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::usage::{Usage, measure};
 use rows::{ROWS, Row};
@@ -24,9 +24,9 @@ pub struct Arguments {
     /// A `nix-instantiate` to compare with; may be repeated. Ratios are to the first.
     #[arg(long, num_args = 1.., value_name = "PROGRAM")]
     nix: Vec<PathBuf>,
-    /// The wharf binary to measure, which is called as `nix-instantiate`. Without it, the evaluator in this program.
-    #[arg(long)]
-    wharf: Option<PathBuf>,
+    /// The wharf binary to measure, which is called as `nix-instantiate`.
+    #[arg(long, default_value = "target/x86_64-unknown-linux-gnu/release/wharf")]
+    wharf: PathBuf,
     /// A tree of Nix code, of `lib`, `core`, `home-manager` and `nixpkgs`, with its path.
     #[arg(long, value_name = "NAME=PATH", value_parser = parse_tree)]
     tree: Vec<(String, PathBuf)>,
@@ -51,14 +51,11 @@ fn parse_tree(text: &str) -> Result<(String, PathBuf)> {
 struct Contestant {
     label: String,
     program: PathBuf,
-    /// What goes before the arguments of `nix-instantiate`.
-    first: Vec<String>,
 }
 
 impl Contestant {
     fn run(&self, arguments: &[String]) -> Result<(Usage, String)> {
-        let arguments: Vec<String> = self.first.iter().chain(arguments).cloned().collect();
-        measure(&self.program, "nix-instantiate", &arguments, &[("HOME", "/nonexistent")])
+        measure(&self.program, "nix-instantiate", arguments, &[("HOME", "/nonexistent")])
     }
 }
 
@@ -70,9 +67,6 @@ type Medians = Vec<Usage>;
 /// # Errors
 /// When a program fails, or the programs do not give the same answer.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    if cfg!(debug_assertions) && arguments.wharf.is_none() {
-        bail!("this is a debug build: use `cargo run --release -p xtask -- bench eval`, or name a binary with --wharf");
-    }
     let contestants = contestants(arguments)?;
     print_heading(&contestants);
     let directory = tempfile::tempdir()?;
@@ -99,18 +93,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn contestants(arguments: &Arguments) -> Result<Vec<Contestant>> {
-    let own = std::env::current_exe()?;
-    let ours = match &arguments.wharf {
-        Some(wharf) => Contestant { label: "wharf".to_owned(), program: wharf.canonicalize()?, first: Vec::new() },
-        None => Contestant { label: "wharf".to_owned(), program: own, first: vec!["instantiate".to_owned()] },
-    };
+    let program = arguments.wharf.canonicalize().with_context(|| {
+        let wharf = arguments.wharf.display();
+        format!("there is no {wharf}: run `cargo build --release -p wharf`, or name another with --wharf")
+    })?;
+    let ours = Contestant { label: "wharf".to_owned(), program };
     let mut all = vec![ours];
     for nix in &arguments.nix {
         let output = Command::new(nix).arg("--version").output();
         let output = output.with_context(|| format!("cannot run {}", nix.display()))?;
         let version = String::from_utf8_lossy(&output.stdout);
         let label = format!("nix {}", version.split_whitespace().last().unwrap_or("?"));
-        all.push(Contestant { label, program: nix.clone(), first: Vec::new() });
+        all.push(Contestant { label, program: nix.clone() });
     }
     Ok(all)
 }

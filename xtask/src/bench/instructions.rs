@@ -1,7 +1,6 @@
 //! `cargo xtask bench instructions`: what small programs cost in instructions, which a busy machine does not change.
 //!
-//! The counts are those of the very build that runs, so they are compared only with counts of the same kind of build:
-//! CI's, which is not optimised. They show changes of what is done, not of how well the compiler does it.
+//! They are compared only with counts of the same kind of build: CI's, which is not optimised. They show changes of what is done, not of how well the compiler does it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +14,9 @@ pub struct Arguments {
     /// The counts to compare with: lines of a program's name and a number.
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bench/instructions.txt"))]
     base: PathBuf,
+    /// The wharf binary, which is called as `nix-instantiate` [default: the one beside this program]
+    #[arg(long)]
+    wharf: Option<PathBuf>,
     /// Write the new counts to that file.
     #[arg(long)]
     update: bool,
@@ -37,11 +39,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let base = read_counts(&arguments.base)?;
+    let beside = || std::env::current_exe().map(|own| own.with_file_name("wharf"));
+    let wharf = arguments.wharf.clone().map_or_else(beside, Ok)?;
+    let wharf = wharf.canonicalize().with_context(|| format!("there is no {}: build it first", wharf.display()))?;
+    // The binary looks at the name under which it is called.
+    let scratch = tempfile::tempdir()?;
+    let evaluator = scratch.path().join("nix-instantiate");
+    std::os::unix::fs::symlink(wharf, &evaluator)?;
     let mut counts = BTreeMap::new();
     // The cost of starting is the same for all of them, and of little interest.
-    let start = count("null")?;
+    let start = count(&evaluator, "null")?;
     for (name, program) in PROGRAMS {
-        let number = count(program)?.saturating_sub(start);
+        let number = count(&evaluator, program)?.saturating_sub(start);
         print_change(name, number, base.get(name).copied());
         counts.insert(name.to_owned(), number);
     }
@@ -75,12 +84,13 @@ fn read_counts(path: &Path) -> Result<BTreeMap<String, u64>> {
 }
 
 /// The instructions of evaluating one program in a process of its own.
-fn count(program: &str) -> Result<u64> {
+fn count(evaluator: &Path, program: &str) -> Result<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe()?)
-        .args(["instantiate", "--eval", "--strict", "--expr", program])
+        .arg(evaluator)
+        .args(["--eval", "--strict", "--expr", program])
         .env_remove("NIX_PATH")
+        .env("HOME", "/nonexistent")
         .stdin(Stdio::null())
         .output()?;
     let report = String::from_utf8_lossy(&output.stderr);

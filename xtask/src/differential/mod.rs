@@ -4,6 +4,7 @@
 
 mod generate;
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,9 +19,9 @@ pub struct Differential {
     /// The `nix-instantiate` to compare with.
     #[arg(long)]
     nix: PathBuf,
-    /// A program with the same arguments to test in place of the evaluator in this one.
-    #[arg(long)]
-    wharf: Option<PathBuf>,
+    /// The wharf binary to test, which is called as `nix-instantiate`.
+    #[arg(long, default_value = "target/x86_64-unknown-linux-gnu/release/wharf")]
+    wharf: PathBuf,
     /// How long to look.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -71,7 +72,7 @@ struct Found {
 }
 
 fn search(options: &Differential, first: u64, end: Instant) -> Result<Found> {
-    let evaluators = Evaluators::new(options)?;
+    let evaluators = Evaluators { ours: &options.wharf, nix: &options.nix };
     let mut result = Found::default();
     let mut seed = first;
     while Instant::now() < end && result.found < options.most {
@@ -92,24 +93,15 @@ fn search(options: &Differential, first: u64, end: Instant) -> Result<Found> {
 
 /// The two that are compared.
 struct Evaluators<'a> {
-    ours: PathBuf,
-    /// What goes before the arguments of `nix-instantiate`.
-    first: &'static [&'static str],
+    ours: &'a Path,
     nix: &'a Path,
 }
 
 impl Evaluators<'_> {
-    fn new(options: &Differential) -> Result<Evaluators<'_>> {
-        Ok(match &options.wharf {
-            Some(wharf) => Evaluators { ours: wharf.clone(), first: &[], nix: &options.nix },
-            None => Evaluators { ours: std::env::current_exe()?, first: &["instantiate"], nix: &options.nix },
-        })
-    }
-
     fn both(&self, program: &str) -> Result<(Outcome, Outcome)> {
-        let ours = outcome(&self.ours, self.first, program)?;
+        let ours = outcome(self.ours, program)?;
         // Nix may run out of stack where we say so; both are failures.
-        let theirs = match outcome(self.nix, &[], program)? {
+        let theirs = match outcome(self.nix, program)? {
             Outcome::Crash(_) => Outcome::Failure,
             other => other,
         };
@@ -117,9 +109,9 @@ impl Evaluators<'_> {
     }
 }
 
-fn outcome(evaluator: &Path, first: &[&str], program: &str) -> Result<Outcome> {
+fn outcome(evaluator: &Path, program: &str) -> Result<Outcome> {
     let output = Command::new(evaluator)
-        .args(first)
+        .arg0("nix-instantiate")
         .args(["--extra-experimental-features", "pipe-operators", "--eval", "--strict", "--expr", program])
         .env_remove("NIX_PATH")
         .stdin(Stdio::null())

@@ -88,6 +88,10 @@ const LANGUAGE_VERSION: i64 = 6;
 /// The set `builtins` as an attribute of itself.
 static SELF: Builtin = Builtin::new("builtins", 1, 0, |interp, _| Ok(interp.shared().builtins().into()));
 
+/// The time, asked of the host by those programs alone that want to know it.
+static CURRENT_TIME: Builtin =
+    Builtin::new("currentTime", 1, 0, |interp, _| Ok(Value::int(interp.host().current_time())));
+
 /// The names that every file sees, and the set `builtins`.
 pub(crate) fn globals(settings: &Settings) -> (FxHashMap<Symbol, Value>, &'static Attrs) {
     let mut names = FxHashMap::default();
@@ -102,11 +106,15 @@ pub(crate) fn globals(settings: &Settings) -> (FxHashMap<Symbol, Value>, &'stati
         names.insert(Symbol::intern(variable), value);
         set.push(Symbol::intern(name), value);
     }
-    let myself = Deferred::Apply(crate::heap::new(Value::builtin(&SELF)), Value::NULL);
-    set.push(Symbol::BUILTINS, Thunk::new(myself).into());
+    set.push(Symbol::BUILTINS, computed(&SELF));
     let set = set.finish();
     names.insert(Symbol::BUILTINS, set.into());
     (names, set)
+}
+
+/// A constant that is computed when it is first used.
+fn computed(builtin: &'static Builtin) -> Value {
+    Thunk::new(Deferred::Apply(crate::heap::new(Value::builtin(builtin)), Value::NULL)).into()
 }
 
 fn constants(settings: &Settings) -> Vec<(&'static str, Value, bool)> {
@@ -122,7 +130,7 @@ fn constants(settings: &Settings) -> Vec<(&'static str, Value, bool)> {
     ];
     if !settings.pure {
         constants.push(("currentSystem", Value::string(&settings.system), false));
-        constants.push(("currentTime", Value::int(settings.current_time), false));
+        constants.push(("currentTime", computed(&CURRENT_TIME), false));
     }
     constants
 }

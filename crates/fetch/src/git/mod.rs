@@ -16,6 +16,7 @@ use nix_formats::store_path::StorePath;
 use store::fs_nar::{FileKind, everything};
 use store::progress::{Activity, Outcome, Task};
 
+use crate::state::{Look, TreeState};
 use crate::tree::short;
 use crate::{FetchError, Fetcher, Tree};
 use worktree::Worktree;
@@ -114,6 +115,32 @@ impl Fetcher {
         };
         let path = self.committed(&repository, &commit, name)?;
         self.commit_tree(&repository, &commit, reference, path)
+    }
+
+    /// What a reference to a repository on this machine means at present: a commit, or files that differ from it.
+    pub(crate) fn git_state(&self, reference: &FlakeRef) -> Result<Option<TreeState>, FetchError> {
+        let Some(path) = local_path(reference.text("url").unwrap_or_default()) else { return Ok(None) };
+        let repository = Repository::open(&path)?;
+        let mut look = Look::default();
+        if reference.text("rev").is_some() {
+            return Ok(Some(look.finish()));
+        }
+        if let Some(branch) = reference.text("ref") {
+            look.note(repository.named(branch)?.id.as_bytes());
+            return Ok(Some(look.finish()));
+        }
+        if repository.gix.is_bare() {
+            let head = repository.head()?;
+            look.note(head.as_ref().map_or(&[], |head| head.id.as_bytes()));
+            return Ok(Some(look.finish()));
+        }
+        let worktree = Worktree::read(&repository)?;
+        look.note(worktree.head.as_ref().map_or(&[], |head| head.id.as_bytes()));
+        // Git itself has seen to it that a tree which is not dirty is that of the commit.
+        if worktree.is_dirty || worktree.head.is_none() {
+            worktree.files().try_for_each(|file| look.file(&file).map(drop))?;
+        }
+        Ok(Some(look.finish()))
     }
 
     fn working_tree(&self, repository: &Repository, reference: &FlakeRef, name: &str) -> Result<Tree, FetchError> {

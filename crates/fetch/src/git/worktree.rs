@@ -65,6 +65,11 @@ impl Worktree {
         next.is_some_and(|file| file.starts_with(&prefix))
     }
 
+    /// The tracked files that are there.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.files.iter().map(|file| self.root.join(Path::new(std::ffi::OsStr::from_bytes(file))))
+    }
+
     fn look_at(&mut self, entry: &gix::index::Entry, path: &BStr, index: &gix::index::File) -> Result<(), FetchError> {
         if entry.mode.is_submodule() {
             self.is_exact = false;

@@ -10,7 +10,7 @@ use crate::artifacts::{ArchiveFormat, Artifacts, Built};
 use crate::failure::Failure;
 use crate::progress;
 use crate::settings::{Settings, Verbosity};
-use crate::target::{BuildArguments, TargetArguments};
+use crate::target::{BuildArguments, StatisticsArgument, TargetArguments};
 
 /// Build images and other derivations
 #[derive(clap::Args)]
@@ -37,6 +37,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     how: BuildArguments,
     #[command(flatten)]
+    statistics: StatisticsArgument,
+    #[command(flatten)]
     what: TargetArguments,
 }
 
@@ -45,11 +47,12 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let progress = progress::observer(settings);
     let project = arguments.what.open(settings, &arguments.how, progress.clone(), true)?;
     let derived = project.derivations(&target)?;
+    arguments.statistics.print(&project);
     if arguments.dry_run {
         return dry_run(&project, &derived, settings);
     }
     let paths = project.realise(&derived)?;
-    let artifacts = Artifacts::new(project.store(), settings, &*progress);
+    let artifacts = Artifacts::new(project.store()?, settings, &*progress);
     let mut rows = Vec::new();
     for (one, path) in derived.iter().zip(&paths) {
         let built = artifacts.of(path)?;

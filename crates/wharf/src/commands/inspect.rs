@@ -77,7 +77,7 @@ fn of_target(arguments: &Arguments, text: Option<&str>, settings: &Settings) -> 
         )));
     };
     let paths = project.realise(&derived)?;
-    let artifacts = Artifacts::new(project.store(), settings, &Silent);
+    let artifacts = Artifacts::new(project.store()?, settings, &Silent);
     let summary = artifacts.image(&one.name, &paths[0])?;
     Ok(Inspection::of(&summary.image, Compression::Gzip, &artifacts.layers))
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::progress;
 use crate::settings::Settings;
-use crate::target::{BuildArguments, TargetArguments};
+use crate::target::{BuildArguments, StatisticsArgument, TargetArguments};
 
 /// Write the derivations of a target and print their paths
 #[derive(clap::Args)]
@@ -13,6 +13,8 @@ use crate::target::{BuildArguments, TargetArguments};
 pub(crate) struct Arguments {
     /// A file, a directory, or a flake reference such as .#name
     target: Option<String>,
+    #[command(flatten)]
+    statistics: StatisticsArgument,
     #[command(flatten)]
     what: TargetArguments,
 }
@@ -23,6 +25,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let project = arguments.what.open(settings, &BuildArguments::default(), progress, true)?;
     let derived = project.derivations(&target)?;
     project.instantiate(&derived)?;
+    arguments.statistics.print(&project);
     if settings.json {
         let rows: Vec<_> = derived
             .iter()

@@ -50,7 +50,7 @@ fn deriver(path: &StorePath, settings: &Settings) -> Result<StorePath, Failure> 
     info.deriver.ok_or_else(|| Failure::new(format!("no derivation made '{}': it was added", path.to_absolute())))
 }
 
-fn print_log(derivation: &StorePath, settings: &Settings) -> Result<i32, Failure> {
+pub(crate) fn print_log(derivation: &StorePath, settings: &Settings) -> Result<i32, Failure> {
     let store = LocalStore::open(&settings.data)?;
     let file = build::log_path(&store.log_dir(), derivation);
     let input = File::open(&file).map_err(|error| match error.kind() {

@@ -1,8 +1,12 @@
 //! The command line from outside: what users type, and what they get.
 
+mod eval_cache;
 mod frame;
 mod images;
+mod nix_instantiate;
 mod package_set;
+mod repl;
+mod show;
 mod store;
 mod userland;
 

@@ -1,0 +1,82 @@
+//! The store, the builder and the fetcher of one command, opened when one of them is first needed: a value that needs
+//! none of them is had without a store, and where none can be made.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use build::{Builder, BuiltinError, FetchUrl};
+use distribution::OciPull;
+use fetch::Fetcher;
+use image::LayerCache;
+use store::progress::{Progress, TaskId};
+use store::{LocalStore, StoreError};
+
+use crate::options::Options;
+
+/// The three of them.
+pub(crate) struct Opened {
+    pub(crate) store: Arc<LocalStore>,
+    pub(crate) builder: Builder,
+    pub(crate) fetcher: Arc<Fetcher>,
+}
+
+/// Opens them once.
+pub(crate) struct Services {
+    options: Arc<Options>,
+    opened: OnceLock<Opened>,
+    /// Held while opening, so that two threads do not open two stores.
+    opening: Mutex<()>,
+}
+
+impl Services {
+    pub(crate) fn new(options: Arc<Options>) -> Self {
+        Self { options, opened: OnceLock::new(), opening: Mutex::new(()) }
+    }
+
+    /// All of them, the store made if there was none.
+    pub(crate) fn open(&self) -> Result<&Opened, StoreError> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let opened = open(&self.options)?;
+        Ok(self.opened.get_or_init(|| opened))
+    }
+}
+
+fn open(options: &Options) -> Result<Opened, StoreError> {
+    let store = Arc::new(LocalStore::open(&options.data)?);
+    let settings = fetch::Settings {
+        cache: options.cache.join("fetch"),
+        offline: options.offline,
+        network: Arc::clone(&options.network),
+        access_tokens: options.access_tokens.clone(),
+        ..fetch::Settings::default()
+    };
+    let fetcher = Arc::new(Fetcher::new(Arc::clone(&store) as _, Arc::clone(&options.progress), settings));
+    let builder = Builder::new(Arc::clone(&store), options.build.clone())
+        .with_progress(Arc::clone(&options.progress))
+        .with_substituters(Arc::clone(&options.substituters))
+        .with_builtin(Box::new(FetchUrl(Downloads(Arc::clone(&fetcher)))));
+    let layers = LayerCache::new(options.cache.join("layers"));
+    let builder = image::builtins(&layers).into_iter().fold(builder, Builder::with_builtin);
+    let builder = builder.with_builtin(Box::new(OciPull::new(options.registries.clone())));
+    Ok(Opened { store, builder, fetcher })
+}
+
+/// The fetcher as `builtin:fetchurl` needs it.
+struct Downloads(Arc<Fetcher>);
+
+impl build::Fetcher for Downloads {
+    fn fetch(
+        &self,
+        url: &str,
+        out: &mut dyn std::io::Write,
+        progress: &dyn Progress,
+        task: TaskId,
+    ) -> Result<(), BuiltinError> {
+        Ok(self.0.download(url, out, &mut |bytes| progress.advance(task, bytes))?)
+    }
+}
