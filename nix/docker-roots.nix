@@ -1,15 +1,36 @@
-# What images often need at `/`: a shell, `env`, certificates, user and group files.
+# What images often need at their root: a shell, `env`, certificates, user and group files.
 {
+  system,
   userland,
+  bashInteractive,
+  coreutils,
   cacert,
-  runCommand,
+  shadow,
+  fakeNss,
+  runtimeShell,
 }:
 
 let
+  # A directory that commands of the userland make.
+  made =
+    name: attrs: text:
+    derivation (
+      attrs
+      // {
+        inherit name system;
+        builder = "${userland}/bin/sh";
+        args = [
+          "-e"
+          "-c"
+          "export PATH=${userland}/bin\n${text}"
+        ];
+      }
+    );
+
   # A directory with links to files of packages.
   linked =
     name: links:
-    runCommand name { } (
+    made name { } (
       builtins.concatStringsSep "\n" (
         map (link: ''
           mkdir -p $out/${dirOf link}
@@ -26,7 +47,7 @@ let
     let
       lines = list: builtins.concatStringsSep "" (map (line: line + "\n") list);
       nss =
-        runCommand "fake-nss"
+        made "fake-nss"
           {
             passwd = lines (
               [
@@ -51,14 +72,16 @@ let
           '';
     in
     nss // { override = changes: makeFakeNss ({ inherit extraPasswdLines extraGroupLines; } // changes); };
+
+  shadow' = if shadow != null then shadow else import ./docker-shadow.nix { inherit system userland; };
 in
 
 {
   # `/bin/sh`.
-  binSh = linked "bin-sh" { "bin/sh" = "${userland}/bin/sh"; };
+  binSh = linked "bin-sh" { "bin/sh" = "${bashInteractive}/bin/bash"; };
 
   # `/usr/bin/env`.
-  usrBinEnv = linked "usr-bin-env" { "usr/bin/env" = "${userland}/bin/env"; };
+  usrBinEnv = linked "usr-bin-env" { "usr/bin/env" = "${coreutils}/bin/env"; };
 
   # Mozilla's certificate authorities, where TLS libraries look for them.
   caCertificates = linked "ca-certificates" {
@@ -68,14 +91,14 @@ in
   };
 
   # The users root and nobody; more with `fakeNss.override { extraPasswdLines = [ … ]; extraGroupLines = [ … ]; }`.
-  fakeNss = makeFakeNss { };
+  fakeNss = if fakeNss != null then fakeNss else makeFakeNss { };
 
   # Commands that make the files of users and groups which are not there yet.
   shadowSetup = ''
-    export PATH=${userland}/bin:$PATH
+    export PATH=${shadow'}/bin:$PATH
     mkdir -p /etc/pam.d
     if [ ! -f /etc/passwd ]; then
-      echo "root:x:0:0::/root:${userland}/bin/sh" > /etc/passwd
+      echo "root:x:0:0::/root:${runtimeShell}" > /etc/passwd
       echo "root:!x:::::::" > /etc/shadow
     fi
     if [ ! -f /etc/group ]; then
@@ -86,7 +109,7 @@ in
       printf '%s\n' \
         'account sufficient pam_unix.so' \
         'auth sufficient pam_rootok.so' \
-        'password requisite pam_unix.so nullok sha512' \
+        'password requisite pam_unix.so nullok yescrypt' \
         'session required pam_unix.so' > /etc/pam.d/other
     fi
     if [ ! -f /etc/login.defs ]; then

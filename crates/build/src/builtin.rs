@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use nix_formats::derivation::{Derivation, OutputName};
@@ -50,6 +51,8 @@ pub struct BuiltinContext<'a> {
     pub task: TaskId,
     /// Every output by name.
     pub outputs: &'a BTreeMap<OutputName, BuiltinOutput>,
+    /// Becomes readable when the build is to be given up; a builder that waits for something watches it.
+    pub cancelled: Option<BorrowedFd<'a>>,
     /// Takes the lines of the build's log; [`BuiltinContext::log`] is shorter.
     pub log_line: &'a dyn Fn(&str),
 }

@@ -1,7 +1,7 @@
 //! Building one derivation, from its locks to its registration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix_formats::derivation::{Kind, OutputName};
@@ -137,7 +137,7 @@ impl<'a> Job<'a> {
     fn build(&self, task: &Task<'_>, cancelled: &OwnedFd) -> Result<BTreeMap<OutputName, PathBuf>, BuildError> {
         let path = log_path(&self.builder.store.log_dir(), &self.node.path);
         match self.builtin() {
-            Some(name) => self.run_builtin(name, task, BuildLog::new(path, task))?,
+            Some(name) => self.run_builtin(name, task, cancelled, BuildLog::new(path, task))?,
             None => {
                 let mut log = BuildLog::new(path, task);
                 let ending = ordinary::run(self, cancelled, &mut log)?;
@@ -150,7 +150,13 @@ impl<'a> Job<'a> {
         Ok(self.node.outputs.iter().map(|(name, path)| (name.clone(), self.staged(path))).collect())
     }
 
-    fn run_builtin(&self, name: &str, task: &Task<'_>, log: BuildLog<'_>) -> Result<(), BuildError> {
+    fn run_builtin(
+        &self,
+        name: &str,
+        task: &Task<'_>,
+        cancelled: &OwnedFd,
+        log: BuildLog<'_>,
+    ) -> Result<(), BuildError> {
         let Some(builtin) = self.builder.builtins.get(name) else {
             let known: Vec<&str> = self.builder.builtins.keys().map(String::as_str).collect();
             return Err(BuildError::Derivation {
@@ -173,6 +179,7 @@ impl<'a> Job<'a> {
             progress: &*self.builder.progress,
             task: task.id(),
             outputs: &outputs,
+            cancelled: Some(cancelled.as_fd()),
             log_line: &|line| log.borrow_mut().write(format!("{line}\n").as_bytes()),
         });
         log.into_inner().finish()?;

@@ -4,7 +4,8 @@
 //! wharf layer copy [--keep-dirlinks] DIRECTORY CONTENT…   merge contents into a directory, by copying
 //! wharf layer link DIRECTORY CONTENT…                     the same, by links
 //! wharf layer pack --uid N --gid N --ownership RECORD TREE FILE
-//! wharf layer stream IMAGE [--repo_tag NAME:TAG]          write the image's archive to standard output
+//! wharf layer stream IMAGE [--repo_tag NAME:TAG] [--objects DIRECTORY]
+//!                                                         write the image's archive to standard output
 //! ```
 
 use std::fs::{self, File};
@@ -21,6 +22,7 @@ use crate::error::{ImageError, io_error};
 use crate::layout::split_reference;
 use crate::objects::{Objects, STORE_DIR};
 use crate::ownership::Ownership;
+use crate::root_changes::Changed;
 use crate::{root_tree, tree};
 
 const USAGE: &str = "usage: wharf layer copy|link|pack|stream …";
@@ -71,16 +73,20 @@ fn pack(mut words: Vec<&str>) -> Result<(), ImageError> {
     let [tree, file] = words[..] else { return Err(usage()) };
     let failed = || io_error(format!("cannot write {file}"));
     let mut out = BufWriter::new(File::create(file).map_err(failed())?);
-    root_tree::pack(Path::new(tree), uid, gid, &Ownership::parse(&record)?, &mut out)?;
+    let root = fs::canonicalize(tree).map_err(io_error(format!("cannot open {tree}")))?;
+    let owners = Ownership::parse(&record, &root)?;
+    Changed::new(&root, &owners, (uid, gid)).pack(&mut out)?;
     out.flush().map_err(failed())
 }
 
 fn stream(mut words: Vec<&str>) -> Result<(), ImageError> {
     let tag = ["--repo_tag", "-t"].into_iter().find_map(|option| take_value(&mut words, option).ok());
+    // Outside a sandbox the objects of a standalone store are elsewhere.
+    let objects = take_value(&mut words, "--objects").map_or_else(|_| store(), Objects::new);
     let [path] = words[..] else { return Err(usage()) };
     let object = StorePath::from_absolute(path).map_err(|error| ImageError::Definition(format!("{path}: {error}")))?;
     let scratch = tempfile::tempdir().map_err(io_error("cannot make a temporary directory"))?;
-    let mut image = crate::open::open_object(&store(), &object, scratch.path(), Wanted::Only)?;
+    let mut image = crate::open::open_object(&objects, &object, scratch.path(), Wanted::Only)?;
     if let Some(tag) = tag {
         (image.name, image.tag) = split_reference(tag);
     }

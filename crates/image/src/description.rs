@@ -33,6 +33,8 @@ pub(crate) struct Description {
     #[serde(default)]
     annotations: BTreeMap<String, String>,
     archive_compression: Compression,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    nix_snapshotter: bool,
     layers: Vec<LayerDescription>,
 }
 
@@ -66,6 +68,7 @@ impl Description {
             config: image.config.clone(),
             annotations: image.annotations.clone(),
             archive_compression: image.archive_compression,
+            nix_snapshotter: image.nix_snapshotter,
             layers: layers.collect::<Result<_, _>>()?,
         })
     }
@@ -98,6 +101,7 @@ impl Description {
             layers,
             annotations: description.annotations,
             archive_compression: description.archive_compression,
+            nix_snapshotter: description.nix_snapshotter,
             manifest_bytes: None,
         })
     }

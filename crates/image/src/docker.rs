@@ -98,6 +98,7 @@ fn image(files: &Files, entry: &Entry, name: Option<String>, tag: Option<String>
         layers,
         annotations: BTreeMap::new(),
         archive_compression: Compression::None,
+        nix_snapshotter: false,
         config_bytes,
         manifest_bytes: None,
     })

@@ -22,43 +22,81 @@ const MAX_ENTRIES: usize = 10_000_000;
 
 /// What an image has at a path.
 #[derive(Clone)]
-struct Node {
-    content: Content,
-    mode: u32,
-    uid: u32,
-    gid: u32,
+pub(crate) struct Node {
+    pub content: Content,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
 }
 
+/// What kind of thing a node is.
 #[derive(Clone)]
-enum Content {
+pub(crate) enum Content {
     Directory,
     Symlink(Vec<u8>),
-    File { layer: usize, offset: u64, size: u64 },
+    /// A part of a layer's tar stream.
+    File {
+        layer: usize,
+        offset: u64,
+        size: u64,
+    },
 }
 
 /// The names of a path, so that a directory comes before what is in it, and both before their siblings.
 type Names = Vec<Vec<u8>>;
 
-/// Writes the image's tree as a tar, sorted, with one time for all. Hard links become files; devices, sockets and
-/// FIFOs are left out and named to `left_out`. Layers are unpacked into files in `scratch`.
-///
-/// # Errors
-/// A layer cannot be read or is no tar, or the errors of `out`.
-pub fn write(image: &Image, scratch: &Path, left_out: &dyn Fn(&str), out: impl Write) -> Result<(), ImageError> {
-    let mut tree = BTreeMap::new();
-    let mut files = Vec::new();
-    for (number, layer) in image.layers.iter().enumerate() {
-        let path = scratch.join(format!("layer-{number}.tar"));
-        let failed = || io_error(format!("cannot unpack a layer into {}", path.display()));
-        let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(failed())?;
-        let mut out = layer.write_tar(BufWriter::with_capacity(1 << 20, file))?;
-        out.flush().map_err(failed())?;
-        let mut file = out.into_inner().map_err(|error| failed()(error.into_error()))?;
-        file.rewind().map_err(failed())?;
-        apply(&mut tree, number, &file, left_out).map_err(io_error(format!("layer {} is damaged", number + 1)))?;
-        files.push(file);
+/// The tree of an image. Hard links have become files.
+pub struct Flattened {
+    tree: BTreeMap<Names, Node>,
+    /// The layers' tar streams.
+    files: Vec<File>,
+}
+
+impl Flattened {
+    /// Stacks the layers of an image. Devices, sockets and FIFOs are left out and named to `left_out`. Layers are
+    /// unpacked into files in `scratch`.
+    ///
+    /// # Errors
+    /// A layer cannot be read or is no tar.
+    pub fn of(image: &Image, scratch: &Path, left_out: &dyn Fn(&str)) -> Result<Self, ImageError> {
+        let mut flattened = Self { tree: BTreeMap::new(), files: Vec::new() };
+        for (number, layer) in image.layers.iter().enumerate() {
+            let path = scratch.join(format!("layer-{number}.tar"));
+            let failed = || io_error(format!("cannot unpack a layer into {}", path.display()));
+            let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(failed())?;
+            let mut out = layer.write_tar(BufWriter::with_capacity(1 << 20, file))?;
+            out.flush().map_err(failed())?;
+            let mut file = out.into_inner().map_err(|error| failed()(error.into_error()))?;
+            file.rewind().map_err(failed())?;
+            apply(&mut flattened.tree, number, &file, left_out)
+                .map_err(io_error(format!("layer {} is damaged", number + 1)))?;
+            flattened.files.push(file);
+        }
+        Ok(flattened)
     }
-    write_tree(&tree, &files, out).map_err(io_error("cannot write the image's tree"))
+
+    /// Writes the tree as a tar, sorted, with one time for all.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, out: impl Write) -> Result<(), ImageError> {
+        write_tree(&self.tree, &self.files, out).map_err(io_error("cannot write the image's tree"))
+    }
+
+    /// What is in the tree, a directory before what is in it. Every parent of an entry is a directory of the tree.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&[Vec<u8>], &Node)> {
+        self.tree.iter().map(|(names, node)| (&names[..], node))
+    }
+
+    /// The content of a file of the tree.
+    ///
+    /// # Errors
+    /// The layer cannot be read.
+    pub(crate) fn content(&self, layer: usize, offset: u64, size: u64) -> io::Result<impl Read + use<'_>> {
+        let mut file = &self.files[layer];
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(file.take(size))
+    }
 }
 
 /// Puts a layer on top of those below it.

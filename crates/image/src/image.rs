@@ -33,6 +33,8 @@ pub struct Image {
     pub annotations: BTreeMap<String, String>,
     /// How the image's archive is compressed as a whole, as its definition asks.
     pub archive_compression: Compression,
+    /// Whether the manifest tells nix-snapshotter which store paths layers hold, so that a node can mount them.
+    pub nix_snapshotter: bool,
     /// The bytes of the configuration: an image from outside keeps its own, so that its digest stays the same.
     pub(crate) config_bytes: Vec<u8>,
     /// The bytes of the manifest, where the image comes from outside and has one.
@@ -110,7 +112,10 @@ impl Image {
     }
 
     /// As [`Image::manifest_of`], but for these layers even if the image comes with a manifest.
-    pub(crate) fn own_manifest(&self, layers: Vec<Descriptor>) -> Vec<u8> {
+    pub(crate) fn own_manifest(&self, mut layers: Vec<Descriptor>) -> Vec<u8> {
+        if self.nix_snapshotter {
+            self.layers.iter().zip(&mut layers).for_each(|(layer, blob)| blob.annotations.extend(snapshotter(layer)));
+        }
         canonical_json(&Manifest {
             schema_version: 2,
             media_type: Some(media::MANIFEST.to_owned()),
@@ -133,4 +138,14 @@ impl Image {
     pub fn verify(&self) -> Result<(), ImageError> {
         self.layers.iter().try_for_each(|layer| layer.write_tar(io::sink()).map(drop))
     }
+}
+
+/// The annotations by which nix-snapshotter knows a layer of store objects.
+fn snapshotter(layer: &Layer) -> Vec<(String, String)> {
+    let paths = layer.store_paths();
+    let mark = (!paths.is_empty()).then(|| ("containerd.io/snapshot/nix-layer".to_owned(), "true".to_owned()));
+    let path = |(number, path): (usize, &StorePath)| {
+        (format!("containerd.io/snapshot/nix-store-path.{number}"), path.to_absolute())
+    };
+    mark.into_iter().chain(paths.iter().enumerate().map(path)).collect()
 }

@@ -54,6 +54,7 @@ impl Layout<'_> {
             layers,
             annotations: manifest.annotations.clone(),
             archive_compression: Compression::None,
+            nix_snapshotter: false,
             config_bytes,
             manifest_bytes: Some(manifest_bytes),
         })

@@ -54,8 +54,11 @@ fn open_files(files: &Files, path: &Path, wanted: Wanted<'_>) -> Result<Image, I
     Err(files.unusable("it has neither the `manifest.json` of a docker archive nor the `oci-layout` of an OCI layout"))
 }
 
-/// The image that a script streams, if the file is such a script.
-fn streamed_image(path: &Path) -> Result<Option<StorePath>, ImageError> {
+/// The image that a script streams, if the file is such a script: what `streamLayeredImage` gives.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn streamed_image(path: &Path) -> Result<Option<StorePath>, ImageError> {
     let failed = || format!("cannot read {}", path.display());
     let mut start = Vec::new();
     let file = File::open(path).map_err(io_error(failed()))?;

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix_formats::store_path::StorePath;
+use regex_automata::meta::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ImageError, io_error};
@@ -79,6 +80,39 @@ impl Head {
     }
 }
 
+/// A directory that an image has at its root whatever its contents are, as `/tmp`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RootDirectory {
+    /// Its path below the root.
+    pub path: String,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Who owns it.
+    pub uid: u32,
+    /// And which group.
+    pub gid: u32,
+}
+
+/// Other modes and owners than those of the store for a part of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Permission {
+    /// The object.
+    pub object: StorePath,
+    /// Which of its paths: a regular expression that is found in the absolute path.
+    pub regex: String,
+    /// The permission bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+    /// The user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gid: Option<u32>,
+}
+
 /// A store object, or a path inside one, as `/nix/store/…`.
 pub type PathInStore = PathBuf;
 
@@ -117,11 +151,17 @@ pub struct Pack {
     pub head: Head,
     /// Who owns what is at `/`.
     pub head_owner: Owner,
+    /// Directories at `/` besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub directories: Vec<RootDirectory>,
     /// The store objects, in the order of the stream.
     #[serde(default)]
     pub objects: Vec<StorePath>,
     /// Who owns the store objects.
     pub owner: Owner,
+    /// Exceptions to modes and owners; the last that fits counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<Permission>,
     /// The time of every entry, in seconds since the epoch.
     pub mtime: u64,
     /// How names and headers are written.
@@ -151,6 +191,7 @@ impl Pack {
             name: self.style.prefix().to_vec(),
             owner: &self.head_owner,
             mtime: self.mtime,
+            permissions: Vec::new(),
         };
         match &self.head {
             Head::None => {}
@@ -161,7 +202,9 @@ impl Pack {
             Head::Links { contents } => packer.root(&tree::linked(store, contents)?, 0o755)?,
             Head::Tar { file } => packer.members(&store.locate(file)?)?,
         }
+        packer.directories(&self.directories)?;
         packer.owner = &self.owner;
+        packer.permissions = self.permissions.iter().map(compiled).collect::<Result<_, _>>()?;
         if !objects.is_empty() {
             packer.store_directories()?;
         }
@@ -179,9 +222,50 @@ struct Packer<'a, W> {
     name: Vec<u8>,
     owner: &'a Owner,
     mtime: u64,
+    permissions: Vec<(Regex, &'a Permission)>,
+}
+
+fn compiled(permission: &Permission) -> Result<(Regex, &Permission), ImageError> {
+    let wrong = |error| ImageError::Definition(format!("perms: the expression `{}`: {error}", permission.regex));
+    Ok((Regex::new(&permission.regex).map_err(wrong)?, permission))
 }
 
 impl<W: Write> Packer<'_, W> {
+    /// Directories that are there whatever the contents are; one that the contents have gets this mode and owner.
+    fn directories(&mut self, directories: &[RootDirectory]) -> Result<(), ImageError> {
+        for directory in directories {
+            let name = [b"./", directory.path.trim_matches('/').as_bytes()].concat();
+            let entry = Entry {
+                path: &name,
+                kind: Kind::Directory,
+                mode: directory.mode,
+                uid: directory.uid,
+                gid: directory.gid,
+                uname: "",
+                gname: "",
+                mtime: self.mtime,
+            };
+            self.tar.append(&entry).map_err(io_error(format!("cannot pack /{}", directory.path)))?;
+        }
+        Ok(())
+    }
+
+    /// Mode, user and group of the entry that is being written.
+    fn rights(&self, kind: &Kind<'_>, mode: u32) -> (u32, u32, u32) {
+        let mut rights = (mode, self.owner.uid, self.owner.gid);
+        let path = self.name.strip_prefix(b".").unwrap_or(&self.name);
+        for (regex, permission) in &self.permissions {
+            let object = permission.object.to_absolute();
+            let inside = path.strip_prefix(object.as_bytes());
+            if inside.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")) && regex.is_match(path) {
+                let mode = permission.mode.filter(|_| !matches!(kind, Kind::Symlink(_)));
+                rights =
+                    (mode.unwrap_or(rights.0), permission.uid.unwrap_or(rights.1), permission.gid.unwrap_or(rights.2));
+            }
+        }
+        rights
+    }
+
     /// `/nix` and `/nix/store`.
     fn store_directories(&mut self) -> Result<(), ImageError> {
         for name in [&b"nix"[..], b"nix/store"] {
@@ -285,12 +369,13 @@ impl<W: Write> Packer<'_, W> {
     }
 
     fn write(&mut self, kind: Kind<'_>, mode: u32, data: impl Read) -> Result<(), ImageError> {
+        let (mode, uid, gid) = self.rights(&kind, mode);
         let entry = Entry {
             path: self.name.strip_suffix(b"/").unwrap_or(&self.name),
             kind,
             mode,
-            uid: self.owner.uid,
-            gid: self.owner.gid,
+            uid,
+            gid,
             uname: &self.owner.uname,
             gname: &self.owner.gname,
             mtime: self.mtime,

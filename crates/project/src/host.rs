@@ -15,6 +15,7 @@ use store::progress::Progress;
 use crate::derivations::Derivations;
 use crate::files::{Access, Files};
 use crate::inputs::Inputs;
+use crate::native::Native;
 use crate::services::{Opened, Services};
 use crate::sources::Sources;
 
@@ -33,6 +34,8 @@ pub(crate) struct ProjectHost {
     pub(crate) allowed_uris: Vec<String>,
     pub(crate) sources: Sources,
     pub(crate) derivations: Arc<Derivations>,
+    /// Absent where nixpkgs' own image functions are wanted.
+    pub(crate) native: Option<Native>,
 }
 
 impl ProjectHost {
@@ -110,7 +113,11 @@ fn uri_of(request: &FetchRequest) -> String {
 
 impl Host for ProjectHost {
     fn read_file(&self, path: &Path) -> Result<Vec<u8>, HostError> {
-        self.files.read_file(path)
+        let content = self.files.read_file(path)?;
+        match &self.native {
+            Some(native) => native.read(path, content).map_err(failed),
+            None => Ok(content),
+        }
     }
 
     fn read_dir(&self, path: &Path) -> Result<Vec<(Vec<u8>, FileType)>, HostError> {

@@ -19,6 +19,7 @@ mod flake_with_packages;
 mod host;
 mod inputs;
 mod instantiable;
+mod native;
 mod options;
 mod outline;
 mod own_binary;

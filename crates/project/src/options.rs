@@ -28,6 +28,8 @@ pub struct Options {
     pub impure: bool,
     /// Where `pkgs` comes from; `None` leaves it to the target: its lock file, else the built-in set.
     pub packages: Option<Packages>,
+    /// Whether nixpkgs' `dockerTools` and `ociTools` are its own, not Wharf's.
+    pub nixpkgs_docker_tools: bool,
     /// Arguments for functions that the target leads to.
     pub arguments: Vec<(String, Argument)>,
     /// Whether sources are copied into the store, or their paths only computed.

@@ -16,6 +16,7 @@ use crate::eval_cache::{EvalCache, Key, Recorder, Recording};
 use crate::evaluate::CALL_ORIGIN;
 use crate::files::{Access, Files};
 use crate::host::ProjectHost;
+use crate::native::Native;
 use crate::options::Options;
 use crate::own_binary;
 use crate::packages::{self, Packages};
@@ -183,7 +184,7 @@ impl Project {
             place,
             format!("{packages:?}"),
             format!("{:?}", options.evaluation),
-            format!("{pure} {} {:?}", options.restricted, options.allowed_uris),
+            format!("{pure} {} {:?} {}", options.restricted, options.allowed_uris, options.nixpkgs_docker_tools),
             format!("{:?}", options.arguments),
             format!("{:?} {:?}", options.directory, options.data),
         ]))
@@ -312,6 +313,11 @@ impl Project {
             allowed_uris: options.allowed_uris.clone(),
             sources: Sources::new(options.write),
             derivations: Arc::clone(&self.derivations),
+            native: (!options.nixpkgs_docker_tools).then(|| Native {
+                services: Arc::clone(&self.services),
+                binary: options.binary.clone(),
+                cache: options.cache.clone(),
+            }),
         }
     }
 

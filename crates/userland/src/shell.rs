@@ -58,6 +58,8 @@ struct Invocation {
     login: bool,
     interactive: bool,
     from_stdin: bool,
+    /// What an interactive shell reads first.
+    start_file: Option<String>,
     command: Option<String>,
     /// The script and its arguments, or with `-c` and `-s` the positional parameters.
     operands: Vec<String>,
@@ -117,8 +119,13 @@ fn parse(argv: &[String]) -> Result<Invocation, String> {
             }
             "--login" => invocation.login = true,
             "--posix" => invocation.options_on.push("posix".to_owned()),
-            // There are no start-up files here, so these ask for what is so anyway.
+            // There are no start-up files but one that is named, so these ask for what is so anyway.
             "--norc" | "--noprofile" | "--noediting" => {}
+            "--rcfile" | "--init-file" => {
+                rest.next();
+                let file = rest.as_slice().first().ok_or_else(|| format!("{arg}: it needs a file"))?;
+                invocation.start_file = Some(file.clone());
+            }
             long if long.starts_with("--") => {
                 return Err(format!("{long}: there is no such option"));
             }
@@ -230,7 +237,7 @@ async fn run(invocation: Invocation) -> Result<u8, brush_core::Error> {
         let (script, arguments) = (&invocation.operands[0], invocation.operands[1..].iter());
         shell.run_script(Path::new(script), arguments).await?;
     } else if interactive {
-        converse(&mut shell).await?;
+        converse(&mut shell, invocation.start_file.as_deref()).await?;
     } else {
         let mut script = String::new();
         io::stdin().lock().read_to_string(&mut script)?;
@@ -255,8 +262,16 @@ fn standard_files() -> HashMap<ShellFd, OpenFile> {
 }
 
 /// A conversation on a terminal: a prompt, a command (over several lines where it takes them), its result.
-async fn converse(shell: &mut Shell) -> Result<(), brush_core::Error> {
+async fn converse(shell: &mut Shell, start_file: Option<&str>) -> Result<(), brush_core::Error> {
     shell.start_interactive_session()?;
+    if let Some(file) = start_file {
+        let (text, params) = (std::fs::read_to_string(file)?, shell.default_exec_params());
+        let result = shell.run_string(text, &SourceInfo::from(file), &params).await?;
+        if matches!(result.next_control_flow, brush_core::ExecutionControlFlow::ExitShell) {
+            shell.end_interactive_session()?;
+            return shell.on_exit().await;
+        }
+    }
     let mut pending = String::new();
     loop {
         let prompt = match pending.is_empty() {
@@ -307,11 +322,12 @@ mod tests {
         assert_eq!(parsed("sh -e script -x").unwrap().operands, ["script", "-x"]);
         assert_eq!(parsed("sh +e -- -x").unwrap().operands, ["-x"]);
         assert!(parsed("sh -s a b").unwrap().from_stdin);
+        assert_eq!(parsed("bash --rcfile start -i").unwrap().start_file.as_deref(), Some("start"));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["sh -Z", "sh -c", "sh -o", "sh --nonsense"] {
+        for line in ["sh -Z", "sh -c", "sh -o", "sh --nonsense", "sh --rcfile"] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }

@@ -10,7 +10,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use image::{Compression, Digest, Image, ImageError, LayerCache, archive};
+use image::{Compression, Digest, Image, ImageError, LayerCache, archive, streamed_image};
 use nix_formats::store_path::StorePath;
 use store::progress::{Activity, Outcome, Progress, Task};
 use store::{LocalStore, Store};
@@ -22,6 +22,8 @@ use crate::settings::Settings;
 /// What the result of an image is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ArchiveFormat {
+    /// An archive; for streamLayeredImage a script that writes it to standard output
+    Auto,
     /// One archive for docker load, podman load, and skopeo's docker-archive: and oci-archive:
     #[value(name = "archive")]
     Universal,
@@ -85,8 +87,11 @@ impl<'a> Artifacts<'a> {
     /// What the user's link leads to: the object itself, or the archive of an image, written if it is not there.
     pub(crate) fn result(&self, built: &Built, format: ArchiveFormat) -> Result<PathBuf, Failure> {
         let Some(summary) = &built.image else { return Ok(built.real_path.clone()) };
+        if let Some(image) = streamed_image(&built.real_path).ok().flatten().filter(|_| format == ArchiveFormat::Auto) {
+            return self.stream_script(summary, &image);
+        }
         let (suffix, archive_format) = match format {
-            ArchiveFormat::Universal => ("tar", Some(archive::Format::Universal)),
+            ArchiveFormat::Auto | ArchiveFormat::Universal => ("tar", Some(archive::Format::Universal)),
             ArchiveFormat::DockerArchive => ("docker.tar", Some(archive::Format::Docker)),
             ArchiveFormat::OciArchive => ("oci.tar", Some(archive::Format::Oci)),
             ArchiveFormat::OciLayout => ("oci", None),
@@ -106,6 +111,28 @@ impl<'a> Artifacts<'a> {
         Ok(place)
     }
 
+    /// A script that streams an image, as the one in the store does, but runs where no `/nix/store` is.
+    fn stream_script(&self, summary: &ImageSummary, image: &StorePath) -> Result<PathBuf, Failure> {
+        let wharf = std::env::current_exe().map_err(|error| Failure::io("find", Path::new("wharf"), error))?;
+        let objects = self.store.real_path(image).parent().map(Path::to_owned).unwrap_or_default();
+        let [wharf, objects] = [&wharf, &objects].map(|path| shell_quoted(&path.display().to_string()));
+        let (name, image) = (summary.name(), image.to_absolute());
+        let text = format!(
+            "#!/bin/sh\n# Writes the archive of {name} to standard output, as for `docker load`.\n\
+             exec {wharf} layer stream --objects {objects} {image} \"$@\"\n"
+        );
+        let place = self.archives.join(format!("{}.stream", Digest::of(text.as_bytes()).hex()));
+        if place.exists() {
+            return Ok(place);
+        }
+        let failed = |error| Failure::io("write", &place, error);
+        fs::create_dir_all(&self.archives).map_err(|error| Failure::io("create", &self.archives, error))?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.archives).map_err(failed)?;
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        publish(file, &place, 0o755).map_err(failed)?;
+        Ok(place)
+    }
+
     fn write_archive(
         &self,
         image: &Image,
@@ -119,7 +146,7 @@ impl<'a> Artifacts<'a> {
         archive::write(std::slice::from_ref(image), format, image.archive_compression, &self.layers, &mut out)?;
         out.flush().map_err(failed)?;
         drop(out);
-        publish(file, place).map_err(failed)
+        publish(file, place, 0o644).map_err(failed)
     }
 
     fn write_layout(&self, image: &Image, place: &Path) -> Result<(), Failure> {
@@ -154,12 +181,17 @@ impl<'a> Artifacts<'a> {
 }
 
 /// Gives a file that was written whole its name, readable by all as any file one makes.
-fn publish(file: tempfile::NamedTempFile, place: &Path) -> std::io::Result<()> {
+fn publish(file: tempfile::NamedTempFile, place: &Path, mode: u32) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     file.persist(place)?;
     Ok(())
+}
+
+/// A word that a shell takes as it is.
+fn shell_quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// Makes a link, in place of another link of that name, which nobody sees missing meanwhile.

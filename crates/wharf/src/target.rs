@@ -42,6 +42,9 @@ pub(crate) struct TargetArguments {
     /// The system to evaluate for
     #[arg(long, value_name = "SYSTEM")]
     system: Option<String>,
+    /// Take dockerTools and ociTools from nixpkgs, with its scripts and virtual machines, instead of Wharf's own
+    #[arg(long)]
+    nixpkgs_docker_tools: bool,
     /// Let a flake read files and variables of this machine
     #[arg(long)]
     impure: bool,
@@ -153,6 +156,7 @@ impl TargetArguments {
         let mut options = options(settings, nix, build, progress)?;
         options.impure = self.impure;
         options.packages = packages;
+        options.nixpkgs_docker_tools = self.nixpkgs_docker_tools;
         options.arguments = self.given();
         options.write = write;
         options.evaluation.search_path.splice(0..0, self.include.iter().map(|entry| search_path_entry(entry)));
@@ -218,6 +222,7 @@ pub(crate) fn options(
         allowed_uris: nix.allowed_uris,
         impure: false,
         packages: None,
+        nixpkgs_docker_tools: false,
         arguments: Vec::new(),
         write: false,
         use_cache: nix.use_cache,

@@ -1,11 +1,12 @@
 //! What an image takes from the one that it is built on.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use nix_formats::store_path::StorePath;
 
-use crate::config::{History, ImageConfig};
+use crate::config::{ContainerConfig, History, ImageConfig};
 use crate::docker::{Selection, Wanted};
 use crate::error::{ImageError, io_error};
 use crate::image::Image;
@@ -64,6 +65,26 @@ pub(super) fn merged_env(base: &[String], own: &[String]) -> Vec<String> {
         }
     }
     merged
+}
+
+/// The base's configuration with the image's own changes, as a Dockerfile's `FROM` has it: a command is the base's only
+/// together with its entry point; ports, volumes, variables and labels are those of both.
+pub(super) fn inherited(base: &ContainerConfig, own: ContainerConfig) -> ContainerConfig {
+    let merged = |base: &BTreeMap<String, _>, own: BTreeMap<String, _>| base.clone().into_iter().chain(own).collect();
+    let cmd = if own.entrypoint.is_some() { None } else { base.cmd.clone() };
+    ContainerConfig {
+        user: own.user.or_else(|| base.user.clone()),
+        exposed_ports: merged(&base.exposed_ports, own.exposed_ports),
+        env: merged_env(&base.env, &own.env),
+        entrypoint: own.entrypoint.or_else(|| base.entrypoint.clone()),
+        cmd: own.cmd.or(cmd),
+        volumes: merged(&base.volumes, own.volumes),
+        working_dir: own.working_dir.or_else(|| base.working_dir.clone()),
+        labels: base.labels.clone().into_iter().chain(own.labels).collect(),
+        stop_signal: own.stop_signal.or_else(|| base.stop_signal.clone()),
+        healthcheck: own.healthcheck.or_else(|| base.healthcheck.clone()),
+        others: base.others.clone().into_iter().chain(own.others).collect(),
+    }
 }
 
 /// The base's history; one that does not fit its layers is replaced, since clients refuse it.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::compress::Compression;
 use crate::config::ContainerConfig;
 use crate::error::ImageError;
+use crate::pack::RootDirectory;
 
 /// An image to be made.
 #[derive(Debug, Deserialize)]
@@ -31,6 +32,15 @@ pub(super) struct Definition {
     pub compressor: Compressor,
     #[serde(rename = "includeNixDB")]
     pub include_nix_db: bool,
+    /// Whether what the configuration does not say is the base image's.
+    #[serde(default)]
+    pub inherit_config: bool,
+    /// Whether the manifest tells nix-snapshotter what is in layers.
+    #[serde(default)]
+    pub nix_snapshotter: bool,
+    /// Directories that are at the root whatever the contents are.
+    #[serde(default)]
+    pub directories: Vec<RootDirectory>,
     pub layers: Layers,
 }
 
@@ -91,6 +101,9 @@ pub(super) struct Layered {
     /// The output of a derivation that has linked the contents and changed them: `layer.tar`.
     pub customised: Option<PathBuf>,
     pub include_store_paths: bool,
+    /// Layers whose content the user decides, the lowest first.
+    #[serde(default)]
+    pub groups: Vec<Group>,
     pub max_layers: usize,
     /// The user's own plan, instead of ours.
     pub layering_pipeline: Option<Value>,
@@ -101,6 +114,27 @@ pub(super) struct Layered {
     pub gid: u32,
     pub uname: String,
     pub gname: String,
+}
+
+/// A layer with everything that `deps` need and no lower layer has.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Group {
+    pub deps: Vec<PathBuf>,
+    pub ignore: Vec<PathBuf>,
+    pub perms: Vec<Perm>,
+}
+
+/// Modes and owners of a part of a group.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Perm {
+    pub path: PathBuf,
+    pub regex: String,
+    /// In octal digits.
+    pub mode: Option<String>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
 }
 
 /// Members of Docker's configuration besides those that [`ContainerConfig`] names.

@@ -2,10 +2,12 @@
 
 mod assemble;
 mod base;
+mod commands;
 mod definition;
 mod nix_db;
 mod oci_bundle;
 mod oci_image;
+mod oci_root;
 mod transport;
 
 use build::Builtin;
@@ -14,6 +16,7 @@ use crate::cache::LayerCache;
 
 pub use oci_bundle::OciBundle;
 pub use oci_image::OciImage;
+pub use oci_root::OciRoot;
 pub use transport::{OciExport, OciMerge};
 
 /// Every builder of images; they remember digests of layers in `cache`.
@@ -21,6 +24,7 @@ pub fn builtins(cache: &LayerCache) -> Vec<Box<dyn Builtin>> {
     vec![
         Box::new(OciImage::new(cache.clone())),
         Box::new(OciBundle),
+        Box::new(OciRoot),
         Box::new(OciMerge::new(cache.clone())),
         Box::new(OciExport),
     ]

@@ -14,8 +14,8 @@ use crate::error::{ImageError, io_error};
 use crate::layer::{Layer, Source};
 use crate::media::Descriptor;
 use crate::ownership::Ownership;
-use crate::pack::{Owner, ROOT_MTIME};
-use crate::root_tree;
+use crate::pack::ROOT_MTIME;
+use crate::root_changes::Changed;
 
 /// The name of the layer's file in the image's output.
 const FILE: &str = "nix-db.tar";
@@ -68,7 +68,7 @@ fn make_parent(path: &Path) -> Result<(), ImageError> {
 fn pack(tree: &Path, file: &Path, placed: PathBuf) -> Result<Layer, ImageError> {
     let failed = || io_error(format!("cannot write {}", file.display()));
     let mut out = Hashing::new(BufWriter::new(File::create(file).map_err(failed())?));
-    root_tree::pack(tree, Owner::ROOT.uid, Owner::ROOT.gid, &Ownership::default(), &mut out)?;
+    Changed::new(tree, &Ownership::default(), (0, 0)).pack(&mut out)?;
     let (diff_id, size, mut out) = out.finish();
     out.flush().map_err(failed())?;
     let compression = Compression::None;

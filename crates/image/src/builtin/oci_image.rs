@@ -12,7 +12,7 @@ use store::progress::{Activity, Outcome, Task};
 
 use super::assemble::{Inputs, object_of};
 use super::base;
-use super::definition::{Definition, Layered, Layers, Single, container_config, date};
+use super::definition::{Definition, Group, Layered, Layers, Perm, Single, container_config, date};
 use super::nix_db;
 use crate::cache::LayerCache;
 use crate::config::{ContainerConfig, History, ImageConfig, RootFs};
@@ -23,7 +23,7 @@ use crate::image::Image;
 use crate::layer::Layer;
 use crate::media::canonical_json;
 use crate::objects::{Objects, STORE_DIR};
-use crate::pack::{Head, Owner, Pack, ROOT_MTIME, Style};
+use crate::pack::{Head, Owner, Pack, Permission, ROOT_MTIME, Style};
 use crate::pipeline;
 use crate::plan;
 
@@ -100,10 +100,14 @@ impl Making<'_> {
         let below: &[Layer] = base.as_ref().map_or(&[], |base| &base.layers);
         let present: BTreeSet<_> = below.iter().flat_map(Layer::store_paths).cloned().collect();
         let packs = match &definition.layers {
-            Layers::Single(single) => vec![self.single(single, &config, &present)?],
+            Layers::Single(single) => {
+                vec![Pack { directories: definition.directories.clone(), ..self.single(single, &config, &present)? }]
+            }
             Layers::Layered(layered) => {
                 let others = below.len() + usize::from(definition.include_nix_db);
-                self.layered(layered, &config, &present, others)?
+                let mut packs = self.layered(layered, &config, &present, others)?;
+                packs.last_mut().into_iter().for_each(|root| root.directories.clone_from(&definition.directories));
+                packs
             }
         };
         let database = definition.include_nix_db.then(|| self.database(&packs, &definition.layers)).transpose()?;
@@ -120,7 +124,10 @@ impl Making<'_> {
             layers.push(database);
         }
         if let Some(base) = &base {
-            config.env = base::merged_env(&base.config.config.env, &config.env);
+            config = match definition.inherit_config {
+                true => base::inherited(&base.config.config, config),
+                false => ContainerConfig { env: base::merged_env(&base.config.config.env, &config.env), ..config },
+            };
         }
         let config = ImageConfig {
             created: Some(created),
@@ -144,6 +151,7 @@ impl Making<'_> {
             layers,
             annotations: definition.annotations,
             archive_compression: definition.compressor.into(),
+            nix_snapshotter: definition.nix_snapshotter,
             manifest_bytes: None,
         })
     }
@@ -191,6 +199,8 @@ impl Making<'_> {
         Ok(Pack {
             head,
             head_owner: Owner { uid: single.uid, gid: single.gid, ..Owner::ROOT },
+            directories: Vec::new(),
+            permissions: Vec::new(),
             objects: closure.filter(|path| !present.contains(path)).collect(),
             owner: Owner::ROOT,
             mtime: ROOT_MTIME,
@@ -214,8 +224,12 @@ impl Making<'_> {
         };
         roots.extend(self.inputs.named_in(&json(config)));
         let closure = if layered.include_store_paths { self.inputs.closure(&roots)? } else { Vec::new() };
+        let mut present = present.clone();
+        let chosen =
+            layered.groups.iter().map(|group| self.group(group, &mut present)).collect::<Result<Vec<_>, _>>()?;
         let closure = closure.into_iter().filter(|info| !present.contains(&info.path));
         let closure: Vec<_> = closure.map(plan_object).collect();
+        let below = below + chosen.len();
         let left = layers_left(layered.max_layers, below)?;
         let groups = match &layered.layering_pipeline {
             None => plan::layers(&closure, left),
@@ -225,23 +239,42 @@ impl Making<'_> {
             Owner { uid: layered.uid, gid: layered.gid, uname: layered.uname.clone(), gname: layered.gname.clone() };
         let mtime = date("mtime", &layered.mtime)?.as_second();
         let mtime = u64::try_from(mtime).map_err(|_| ImageError::Definition("mtime: it is before 1970".to_owned()))?;
-        let store_layer = |objects| Pack {
+        let store_layer = |(objects, permissions)| Pack {
             head: Head::None,
             head_owner: owner.clone(),
+            directories: Vec::new(),
             objects,
             owner: owner.clone(),
+            permissions,
             mtime,
             style: Style::Stream,
         };
         let customisation = Pack {
             head,
             head_owner: Owner::ROOT,
+            directories: Vec::new(),
             objects: Vec::new(),
             owner: Owner::ROOT,
+            permissions: Vec::new(),
             mtime: ROOT_MTIME,
             style: Style::Tar,
         };
-        Ok(groups.into_iter().map(store_layer).chain([customisation]).collect())
+        let planned = groups.into_iter().map(|objects| (objects, Vec::new()));
+        Ok(chosen.into_iter().chain(planned).map(store_layer).chain([customisation]).collect())
+    }
+
+    /// What a layer of the user's holds: the closure without what lower layers have, which it is added to.
+    fn group(
+        &self,
+        group: &Group,
+        present: &mut BTreeSet<StorePath>,
+    ) -> Result<(Vec<StorePath>, Vec<Permission>), ImageError> {
+        let objects = |paths: &[PathBuf]| paths.iter().map(|path| object_of(path)).collect::<Result<BTreeSet<_>, _>>();
+        let ignored = objects(&group.ignore)?;
+        let closure = self.inputs.closure(&objects(&group.deps)?)?.into_iter().map(|info| info.path);
+        let own: Vec<_> = closure.filter(|path| !present.contains(path) && !ignored.contains(path)).collect();
+        present.extend(own.iter().cloned());
+        Ok((own, group.perms.iter().map(permission).collect::<Result<_, _>>()?))
     }
 
     /// The layer that a derivation has made, and what it refers to.
@@ -250,6 +283,20 @@ impl Making<'_> {
         references.remove(&object_of(output)?);
         Ok((Head::Tar { file: output.join(CUSTOMISED) }, references))
     }
+}
+
+fn permission(perm: &Perm) -> Result<Permission, ImageError> {
+    let octal = |text: &String| {
+        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
+        mode.ok_or_else(|| ImageError::Definition(format!("perms: mode: `{text}` is no mode such as `0755`")))
+    };
+    Ok(Permission {
+        object: object_of(&perm.path)?,
+        regex: perm.regex.clone(),
+        mode: perm.mode.as_ref().map(octal).transpose()?,
+        uid: perm.uid,
+        gid: perm.gid,
+    })
 }
 
 /// How many layers store objects may take: one is for the image's root.

@@ -13,7 +13,7 @@ use crate::cache::LayerCache;
 use crate::compress::Compression;
 use crate::docker::Selection;
 use crate::error::{ImageError, io_error};
-use crate::flatten;
+use crate::flatten::Flattened;
 use crate::image::Image;
 use crate::objects::Objects;
 
@@ -64,17 +64,21 @@ impl Builtin for OciExport {
         let wanted = Selection { name: export.from_image_name.as_deref(), tag: export.from_image_tag.as_deref() };
         let image = open(context, &export.from_image, wanted)?;
         let left_out = |name: &str| context.log(&format!("left out, since a user cannot make it: {name}"));
-        write_output(context, |out| flatten::write(&image, context.scratch, &left_out, out))
+        let tree = Flattened::of(&image, context.scratch, &left_out)?;
+        write_output(context, |out| tree.write(out))
     }
 }
 
-fn attribute<T: for<'de> Deserialize<'de>>(context: &BuiltinContext<'_>, name: &str) -> Result<T, BuiltinError> {
+pub(super) fn attribute<T: for<'de> Deserialize<'de>>(
+    context: &BuiltinContext<'_>,
+    name: &str,
+) -> Result<T, BuiltinError> {
     let attributes = context.attributes.structured.as_ref().ok_or("the builder needs __structuredAttrs")?;
     let value = attributes.get(name).ok_or_else(|| format!("the attribute `{name}` is missing"))?;
     Ok(T::deserialize(value).map_err(|error| format!("{name}: {error}"))?)
 }
 
-fn open(context: &BuiltinContext<'_>, path: &Path, wanted: Selection<'_>) -> Result<Image, BuiltinError> {
+pub(super) fn open(context: &BuiltinContext<'_>, path: &Path, wanted: Selection<'_>) -> Result<Image, BuiltinError> {
     let objects = Objects::of_store(context.store, &context.output("out")?.path);
     Ok(base::open(&objects, path, wanted, context.scratch)?)
 }

@@ -330,7 +330,8 @@ fn mangled_archives_are_errors_and_nothing_worse() {
         if let Ok(image) = Image::open_path(&path, workshop.directory.path(), Selection::default()) {
             fs::create_dir(&scratch).unwrap();
             let _ = image.verify();
-            let _ = image::flatten::write(&image, &scratch, &|_| {}, std::io::sink());
+            let flattened = image::flatten::Flattened::of(&image, &scratch, &|_| {});
+            let _ = flattened.and_then(|tree| tree.write(std::io::sink()));
             fs::remove_dir_all(&scratch).unwrap();
         }
     }

@@ -53,7 +53,16 @@ fn make_writable(directory: &Path) {
 
 fn store_pack(objects: Vec<StorePath>, uid: u32) -> Pack {
     let owner = Owner { uid, gid: uid, uname: "root".to_owned(), gname: "root".to_owned() };
-    Pack { head: Head::None, head_owner: owner.clone(), objects, owner, mtime: 1, style: Style::Stream }
+    Pack {
+        head: Head::None,
+        head_owner: owner.clone(),
+        directories: Vec::new(),
+        objects,
+        owner,
+        permissions: Vec::new(),
+        mtime: 1,
+        style: Style::Stream,
+    }
 }
 
 /// The store layer as a script of Python's standard library makes it, from real files below `directory`.
@@ -111,6 +120,8 @@ fn copied_contents_are_those_of_gnu_tar() {
     let pack = Pack {
         head: Head::Copy { contents: vec![object.to_absolute().into()], keep_dirlinks: false },
         head_owner: Owner { uid: 7, gid: 8, ..Owner::ROOT },
+        directories: Vec::new(),
+        permissions: Vec::new(),
         objects: Vec::new(),
         owner: Owner::ROOT,
         mtime: MTIME,

@@ -118,6 +118,7 @@ impl Workshop {
             progress: &Silent,
             task: TaskId(0),
             outputs: &BTreeMap::from([("out".to_owned(), output)]),
+            cancelled: None,
             log_line: &|_| {},
         })?;
         let references: Vec<_> = inputs.iter().collect();

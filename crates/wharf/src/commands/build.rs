@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// A file, a directory, or a flake reference such as .#name [default: .]
     target: Option<String>,
     /// What the result of an image is
-    #[arg(long, value_enum, default_value_t = ArchiveFormat::Universal)]
+    #[arg(long, value_enum, default_value_t = ArchiveFormat::Auto)]
     format: ArchiveFormat,
     /// The name of the link to the result
     #[arg(short, long, value_name = "NAME", default_value = "result", conflicts_with = "no_link")]

@@ -1,6 +1,7 @@
 //! The whole line from a definition to a running container, on real input and under bad weather.
 
 mod bad_input;
+mod docker_tools;
 mod handed_over;
 mod killed;
 mod logs;

@@ -1,0 +1,136 @@
+# One image for each function of dockerTools whose work is done by commands; the test runs them.
+{ pkgs, ... }:
+let
+  inherit (pkgs) dockerTools runCommand userland;
+
+  # A base image with files to be kept, changed and removed.
+  base = dockerTools.buildImage {
+    name = "base";
+    copyToRoot = runCommand "base-root" { } ''
+      mkdir -p $out/bin $out/etc $out/opt/gone
+      ln -s ${userland}/bin/sh $out/bin/sh
+      echo base > $out/etc/base
+      echo old > $out/etc/changed
+      echo gone > $out/opt/gone/file
+    '';
+    config.Env = [ "PATH=${userland}/bin" ];
+  };
+
+  built = runCommand "built" { greeting = "hello"; } "echo $greeting > $out";
+in
+{
+  asRoot = dockerTools.buildImage {
+    name = "as-root";
+    tag = "1";
+    fromImage = base;
+    copyToRoot = runCommand "own-root" { } "mkdir -p $out/srv; echo served > $out/srv/file";
+    # nixpkgs' manual has this as its example.
+    runAsRoot = ''
+      #!${pkgs.runtimeShell}
+      ${dockerTools.shadowSetup}
+      groupadd -r redis
+      useradd -r -g redis redis
+      mkdir /data
+      chown redis:redis /data
+      test "$(id -u)" = 0
+      test "$(cat /etc/base)" = base
+      echo new > /etc/changed
+      rm -r /opt/gone
+      chmod u+s /srv/file
+    '';
+    extraCommands = "echo extra > extra";
+    config.Cmd = [
+      "/bin/sh"
+      "-c"
+      "stat -c '%n %u %g %a' /data /etc/base /srv/file; cat /etc/changed /extra; ls /opt; grep redis /etc/passwd"
+    ];
+  };
+
+  fakechroot = dockerTools.buildLayeredImage {
+    name = "fakechroot";
+    tag = "1";
+    contents = [
+      dockerTools.binSh
+      (runCommand "etc" { } "mkdir -p $out/etc; echo a > $out/etc/a")
+    ];
+    enableFakechroot = true;
+    fakeRootCommands = ''
+      test "$(readlink /etc/a)" != ""
+      rm /etc/a
+      mkdir -p /var/lib
+      echo data > /var/lib/data
+      chown 5:6 /var/lib/data
+      ls / > /listing
+    '';
+    config.Env = [ "PATH=${userland}/bin" ];
+    config.Cmd = [ "/bin/sh" "-c" "stat -c '%n %u %g' /var/lib/data; ls /etc; cat /listing" ];
+  };
+
+  fakeRoot = dockerTools.buildLayeredImage {
+    name = "fake-root";
+    tag = "1";
+    contents = [ dockerTools.binSh ];
+    extraCommands = "mkdir -p srv; echo x > srv/x";
+    fakeRootCommands = "chown -R 7:8 srv";
+    config.Env = [ "PATH=${userland}/bin" ];
+    config.Cmd = [ "/bin/sh" "-c" "stat -c '%n %u %g' /srv/x" ];
+  };
+
+  shell = dockerTools.buildNixShellImage {
+    drv = built;
+    tag = "1";
+    run = ''echo "$greeting from $name"; id -u; buildDerivation && cat $out'';
+  };
+
+  streamShell = dockerTools.streamNixShellImage {
+    drv = built;
+    name = "interactive";
+    tag = "1";
+    command = "echo interactive $greeting";
+  };
+
+  stream = dockerTools.streamLayeredImage {
+    name = "Streamed";
+    tag = "1";
+    contents = [ dockerTools.binSh ];
+    config.Cmd = [ "/bin/sh" "-c" "echo streamed" ];
+    passthru.more = "passed";
+  };
+
+  attributes =
+    let
+      image = dockerTools.buildImage { name = "Team/App"; };
+      layered = dockerTools.buildLayeredImage {
+        name = "layered";
+        tag = "1";
+        meta.description = "words";
+        passthru.more = "passed";
+      };
+      stream = dockerTools.streamLayeredImage { name = "streamed"; };
+    in
+    {
+      imageName = image.imageName;
+      tagIsHash = image.imageTag == builtins.substring 11 32 image.outPath;
+      buildArgs = image.buildArgs;
+      layer = image.layer.name;
+      override = (image.override { tag = "2"; }).imageTag;
+      overrideFunction = (image.override (old: { name = old.name + "2"; })).imageName;
+      overrideAttrs = (layered.overrideAttrs (old: { name = "other-" + old.name; })).name;
+      overriddenTwice = ((layered.override { tag = "3"; }).overrideAttrs { name = "x"; }).imageTag;
+      drvAttrs = { inherit (layered.drvAttrs) imageName imageTag; };
+      description = layered.meta.description;
+      more = layered.more;
+      stream = layered.stream.isExe && stream.isExe;
+      streamTag = stream.imageTag == stream.image.imageTag;
+      nss = (dockerTools.fakeNss.override { extraPasswdLines = [ "a:x:1:1::/:/bin/sh" ]; }).passwd;
+    };
+
+  unknown = {
+    buildImage = dockerTools.buildImage { name = "x"; copyToRot = null; };
+    buildLayeredImage = dockerTools.buildLayeredImage { name = "x"; runAsRoot = ""; };
+    streamLayeredImage = dockerTools.streamLayeredImage { name = "x"; compressor = "gz"; };
+    pullImage = dockerTools.pullImage { imageName = "x"; imageDigest = "sha256:"; digest = ""; };
+    streamNixShellImage = dockerTools.streamNixShellImage { drv = built; uuid = 1; };
+    buildContainer = pkgs.ociTools.buildContainer { args = [ ]; mount = { }; };
+  };
+}
