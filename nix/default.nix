@@ -4,6 +4,7 @@
 #             build's shell and utilities come from it, so nothing has to be downloaded
 #   system    the platform that is built for, as "x86_64-linux"
 #   overlays  functions final: prev: { … }, as nixpkgs takes them
+#   pins      the digests of base images by NAME:TAG, as wharf.lock has them
 #   config    nixpkgs' configuration; the set has no option of its own, definitions may read theirs from it
 #
 # Names, arguments and results are those of nixpkgs.
@@ -12,6 +13,7 @@
   system,
   overlays ? [ ],
   config ? { },
+  pins ? { },
 }:
 let
   lib = import ./lib;
@@ -66,7 +68,7 @@ let
 
     cacert = import ./cacert.nix { inherit lib system; inherit (final) wharf; };
 
-    dockerTools = final.callPackage ./docker-tools.nix { };
+    dockerTools = final.callPackage ./docker-tools.nix { inherit pins; };
     ociTools = final.callPackage ./oci-tools.nix { };
   }
   // import ./builders/commands.nix { inherit lib final; }

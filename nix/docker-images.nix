@@ -5,9 +5,10 @@
   userland,
   wharf,
   runCommand,
-  # docker-derivation.nix and docker-customise.nix.
+  # docker-derivation.nix, docker-customise.nix and docker-extras.nix.
   derivations,
   customise,
+  extras,
   # Go's name of the processor that images are for unless they say otherwise.
   defaultArchitecture,
   # Warns that an option of nixpkgs' virtual machine has no effect.
@@ -60,9 +61,17 @@ let
       compressor ? defaultCompressor,
       includeNixDB ? false,
       meta ? { },
+      annotations ? { },
+      labels ? { },
+      user ? null,
+      healthcheck ? null,
+      tmp ? false,
+      inheritConfig ? false,
+      nixSnapshotter ? false,
     }@args:
     let
-      copied = rootContents { inherit name copyToRoot contents; };
+      extra = extras.resolve "buildImage" { inherit config annotations labels user healthcheck tmp; };
+      copied = rootContents { inherit name copyToRoot contents; } ++ extra.contents;
       layerName = "docker-layer-${baseName name}";
       layer =
         if runAsRoot == null then
@@ -87,8 +96,9 @@ let
         function = "buildImage";
         inherit meta;
         image = {
-          inherit name tag created architecture variant config fromImage fromImageName fromImageTag;
-          inherit compressor includeNixDB;
+          inherit name tag created architecture variant fromImage fromImageName fromImageTag;
+          inherit compressor includeNixDB inheritConfig nixSnapshotter;
+          inherit (extra) config annotations directories;
           layers.single = {
             contents = copied;
             customised = if extraCommands == "" && runAsRoot == null then null else layer;
@@ -110,7 +120,11 @@ let
   layeredImage =
     function: args:
     let
-      rootContents = toList args.contents;
+      extra = extras.resolve function {
+        inherit (args) config annotations labels user healthcheck tmp;
+      };
+      # The first of two files of one name is the one that counts.
+      rootContents = extra.contents ++ toList args.contents;
       inherit (args) maxLayers extraCommands fakeRootCommands enableFakechroot;
       layer = {
         name = "${baseName args.name}-customisation-layer";
@@ -134,12 +148,15 @@ let
         inherit function;
         inherit (args) meta passthru;
         image = {
-          inherit (args) name tag created architecture variant config fromImage compressor includeNixDB;
+          inherit (args) name tag created architecture variant fromImage compressor includeNixDB;
+          inherit (args) inheritConfig nixSnapshotter;
+          inherit (extra) config annotations directories;
           fromImageName = null;
           fromImageTag = null;
           layers.layered = {
             contents = rootContents;
             inherit customised maxLayers;
+            groups = extras.groupsOf function args.layers;
             inherit (args) includeStorePaths layeringPipeline debug mtime uid gid uname gname;
           };
         };
@@ -171,11 +188,19 @@ let
       includeNixDB ? false,
       meta ? { },
       passthru ? { },
+      layers ? [ ],
+      annotations ? { },
+      labels ? { },
+      user ? null,
+      healthcheck ? null,
+      tmp ? false,
+      inheritConfig ? false,
+      nixSnapshotter ? false,
     }@args:
     layeredImage "buildLayeredImage" {
       inherit name tag fromImage contents config architecture variant created mtime uid gid uname gname maxLayers;
       inherit layeringPipeline debug extraCommands fakeRootCommands enableFakechroot includeStorePaths;
-      inherit compressor includeNixDB meta;
+      inherit compressor includeNixDB meta layers annotations labels user healthcheck tmp inheritConfig nixSnapshotter;
       passthru = passthru // {
         stream = streamLayeredImage (removeAttrs args [ "compressor" ]);
       };
@@ -207,12 +232,20 @@ let
       includeNixDB ? false,
       meta ? { },
       passthru ? { },
+      layers ? [ ],
+      annotations ? { },
+      labels ? { },
+      user ? null,
+      healthcheck ? null,
+      tmp ? false,
+      inheritConfig ? false,
+      nixSnapshotter ? false,
     }:
     streamOf (
       layeredImage "streamLayeredImage" {
         inherit name tag fromImage contents config architecture variant created mtime uid gid uname gname maxLayers;
         inherit layeringPipeline debug extraCommands fakeRootCommands enableFakechroot includeStorePaths;
-        inherit includeNixDB meta passthru;
+        inherit includeNixDB meta passthru layers annotations labels user healthcheck tmp inheritConfig nixSnapshotter;
         compressor = "none";
       }
     )

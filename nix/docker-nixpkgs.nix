@@ -3,6 +3,8 @@
   # The store path of the running binary's tree, and the system it runs on.
   wharf,
   system,
+  # The digests of base images.
+  pins,
 }:
 
 let
@@ -24,6 +26,6 @@ in
 
 import ./docker-tools.nix {
   inherit (own) lib wharf userland;
-  inherit system runCommand coreutils cacert shadow bashInteractive runtimeShell fakeNss;
+  inherit pins system runCommand coreutils cacert shadow bashInteractive runtimeShell fakeNss;
   imageSystem = stdenv.hostPlatform.system or stdenv.system;
 }

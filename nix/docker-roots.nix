@@ -77,6 +77,8 @@ let
 in
 
 {
+  inherit makeFakeNss;
+
   # `/bin/sh`.
   binSh = linked "bin-sh" { "bin/sh" = "${bashInteractive}/bin/bash"; };
 

@@ -7,6 +7,8 @@
   system,
   # The system that images are for unless they say otherwise.
   imageSystem ? system,
+  # The digests of base images by NAME:TAG, as wharf.lock has them.
+  pins ? { },
   # Packages of Wharf's own set: `wharf` has bin/wharf, `userland` has bin/sh and the core utilities.
   wharf,
   userland,
@@ -45,11 +47,15 @@ let
 
   derivations = import ./docker-derivation.nix { inherit lib system; };
   customise = import ./docker-customise.nix { inherit system wharf userland runCommand runtimeShell coreutils; };
+  extras = import ./docker-extras.nix {
+    inherit lib;
+    inherit (roots) makeFakeNss;
+  };
   images = import ./docker-images.nix {
-    inherit lib system userland wharf runCommand derivations customise defaultArchitecture withoutGuest;
+    inherit lib system userland wharf runCommand derivations customise extras defaultArchitecture withoutGuest;
   };
   roots = import ./docker-roots.nix { inherit system userland bashInteractive coreutils cacert shadow fakeNss runtimeShell; };
-  transport = import ./docker-transport.nix { inherit system defaultArchitecture withoutGuest; };
+  transport = import ./docker-transport.nix { inherit pins system defaultArchitecture withoutGuest; };
   nixShell = import ./docker-nix-shell.nix {
     inherit lib system userland bashInteractive cacert;
     inherit (roots) binSh usrBinEnv fakeNss;
@@ -57,4 +63,4 @@ let
   };
 in
 
-images // transport // roots // nixShell
+images // transport // removeAttrs roots [ "makeFakeNss" ] // nixShell

@@ -1,5 +1,7 @@
 # Images from registries, and to other programs: nixpkgs' `pullImage`, `mergeImages` and `exportImage`.
 {
+  # The digests of base images by NAME:TAG, as wharf.lock has them.
+  pins,
   system,
   # The processor that images are for unless they say otherwise, by Go's name.
   defaultArchitecture,
@@ -15,7 +17,8 @@ in
   pullImage =
     {
       imageName,
-      imageDigest,
+      # Without one, what wharf.lock has.
+      imageDigest ? null,
       sha256 ? null,
       hash ? null,
       os ? "linux",
@@ -27,9 +30,17 @@ in
       name ? builtins.replaceStrings [ "/" ":" ] [ "-" "-" ] "docker-image-${finalImageName}-${finalImageTag}.tar",
     }:
     let
+      key = "${imageName}:${finalImageTag}";
+      digest =
+        if imageDigest != null then
+          imageDigest
+        else
+          pins.${key}.digest
+            or (throw "pullImage: ${key} has neither an imageDigest nor an entry in wharf.lock; `wharf lock` writes one");
       image = derivation (
         {
-          inherit name system imageName imageDigest os arch finalImageName finalImageTag tlsVerify;
+          inherit name system imageName os arch finalImageName finalImageTag tlsVerify;
+          imageDigest = digest;
           builder = "builtin:oci-pull";
           __structuredAttrs = true;
         }
@@ -39,12 +50,12 @@ in
     in
     if sha256 != null && hash != null then
       throw "pullImage: ${imageName}: only one of hash and sha256 can be set"
-    else if builtins.match "sha256:[0-9a-f]{64}" imageDigest == null then
-      throw "pullImage: ${imageName}: imageDigest: expected \"sha256:\" and 64 hexadecimal digits, found ${builtins.toJSON imageDigest}"
+    else if builtins.match "sha256:[0-9a-f]{64}" digest == null then
+      throw "pullImage: ${imageName}: imageDigest: expected \"sha256:\" and 64 hexadecimal digits, found ${builtins.toJSON digest}"
     else
       image
       // {
-        inherit imageDigest;
+        imageDigest = digest;
         imageName = finalImageName;
         imageTag = finalImageTag;
       };

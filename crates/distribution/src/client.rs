@@ -1,16 +1,16 @@
 //! What callers use: one client for any number of registries.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use image::Digest;
-use image::media::Descriptor;
+use image::media::{Descriptor, Index};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LINK};
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::documents::{ACCEPTED, Document, MANIFEST_LIMIT};
+use crate::documents::{ACCEPTED, Document, MANIFEST_LIMIT, shown};
 use crate::error::Error;
 use crate::reference::Reference;
 use crate::registry::{Registry, Scopes, addresses, mirror_trust};
@@ -38,6 +38,23 @@ pub struct Resolved {
     pub descriptor: Descriptor,
     /// Its bytes.
     pub bytes: Vec<u8>,
+}
+
+impl Resolved {
+    /// The digests of the platforms' manifests, where it is an index: by `OS/ARCHITECTURE[/VARIANT]`.
+    pub fn platforms(&self) -> BTreeMap<String, String> {
+        let index: Index = serde_json::from_slice(&self.bytes).unwrap_or(Index {
+            schema_version: 2,
+            media_type: None,
+            manifests: Vec::new(),
+            annotations: BTreeMap::new(),
+        });
+        let named = index.manifests.iter().filter_map(|entry| Some((shown(entry.platform.as_ref()?), entry.digest)));
+        named
+            .filter(|(name, _)| !name.starts_with("unknown"))
+            .map(|(name, digest)| (name, digest.to_string()))
+            .collect()
+    }
 }
 
 impl Client {

@@ -26,6 +26,15 @@ const INHERITED: [&str; 7] =
 ///
 /// # Errors
 /// The layout cannot be read, or the name is not one.
+/// The hash of the archive that skopeo would write of an OCI layout's one image, as Nix writes hashes (SRI): what
+/// nixpkgs' `pullImage` takes.
+///
+/// # Errors
+/// The layout cannot be read.
+pub fn archive_hash(layout: &Path, name: &str, tag: &str) -> Result<String, BuiltinError> {
+    Ok(hash(layout, name, tag)?.to_sri())
+}
+
 pub(crate) fn hash(layout: &Path, name: &str, tag: &str) -> Result<Hash, BuiltinError> {
     let image = Image::open_path(layout, layout, Selection::default())?;
     let reference: Reference = name.parse::<Reference>()?.with_tag(tag)?;

@@ -30,6 +30,7 @@ mod upload;
 pub use client::{Client, Resolved};
 pub use copy::Copied;
 pub use credentials::{Credential, CredentialError};
+pub use docker_archive::archive_hash;
 pub use error::Error;
 pub use image::Digest;
 pub use image::media::Platform;

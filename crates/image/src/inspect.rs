@@ -106,7 +106,7 @@ impl LayerInspection {
             size: layer.tar_size().or(known),
             blob: blob.map(|b| BlobInspection { digest: b.digest, size: b.size, media_type: b.media_type }),
             origin,
-            store_paths: layer.store_paths().iter().map(|path| path.to_absolute()).collect(),
+            store_paths: layer.objects().iter().map(|path| path.to_absolute()).collect(),
             contents: contents.iter().map(|path| path.display().to_string()).collect(),
             comment,
         }

@@ -100,6 +100,15 @@ impl Layer {
     /// instead of unpacking the layer, and then needs only [`Layer::write_rest`].
     pub fn store_paths(&self) -> &[StorePath] {
         match &self.source {
+            // With other modes or owners they are not what the store has.
+            Source::Pack { pack, .. } if pack.permissions.is_empty() => &pack.objects,
+            Source::Pack { .. } | Source::File { .. } => &[],
+        }
+    }
+
+    /// Every store object that is known to be in the layer, whatever its modes and owners are there.
+    pub fn objects(&self) -> &[StorePath] {
+        match &self.source {
             Source::Pack { pack, .. } => &pack.objects,
             Source::File { .. } => &[],
         }
@@ -220,11 +229,11 @@ impl Layer {
     /// As [`Layer::write_blob`].
     pub fn write_rest<W: Write>(&self, mut out: W) -> Result<W, ImageError> {
         match &self.source {
-            Source::Pack { pack, objects, .. } => {
+            Source::Pack { pack, objects, .. } if pack.permissions.is_empty() => {
                 pack.write_head(objects, &mut out)?;
                 Ok(out)
             }
-            Source::File { .. } => self.write_tar(out),
+            Source::Pack { .. } | Source::File { .. } => self.write_tar(out),
         }
     }
 

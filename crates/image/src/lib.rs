@@ -7,6 +7,7 @@ pub mod archive;
 mod builtin;
 mod cache;
 pub mod command;
+pub mod compare;
 mod compress;
 mod config;
 mod description;
@@ -31,8 +32,10 @@ mod reference_graph;
 mod root_changes;
 mod root_tree;
 mod stream;
+pub mod survey;
 pub mod tar;
 mod tree;
+pub mod why;
 
 pub use builtin::{OciBundle, OciExport, OciImage, OciMerge, OciRoot, builtins};
 pub use cache::{Blob, LayerCache};

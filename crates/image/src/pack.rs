@@ -231,23 +231,24 @@ fn compiled(permission: &Permission) -> Result<(Regex, &Permission), ImageError>
 }
 
 impl<W: Write> Packer<'_, W> {
-    /// Directories that are there whatever the contents are; one that the contents have gets this mode and owner.
+    /// Directories that are there whatever the contents are; one that the contents have gets this mode and owner. Those
+    /// above are root's, since some clients give directories that are not in a layer modes that nobody expects.
     fn directories(&mut self, directories: &[RootDirectory]) -> Result<(), ImageError> {
         for directory in directories {
-            let name = [b"./", directory.path.trim_matches('/').as_bytes()].concat();
-            let entry = Entry {
-                path: &name,
-                kind: Kind::Directory,
-                mode: directory.mode,
-                uid: directory.uid,
-                gid: directory.gid,
-                uname: "",
-                gname: "",
-                mtime: self.mtime,
-            };
-            self.tar.append(&entry).map_err(io_error(format!("cannot pack /{}", directory.path)))?;
+            let path = directory.path.trim_matches('/');
+            for (end, _) in path.match_indices('/') {
+                self.directory(&path[..end], 0o755, (0, 0))?;
+            }
+            self.directory(path, directory.mode, (directory.uid, directory.gid))?;
         }
         Ok(())
+    }
+
+    fn directory(&mut self, path: &str, mode: u32, (uid, gid): (u32, u32)) -> Result<(), ImageError> {
+        let name = format!("./{path}");
+        let (path, kind) = (name.as_bytes(), Kind::Directory);
+        let entry = Entry { path, kind, mode, uid, gid, uname: "", gname: "", mtime: self.mtime };
+        self.tar.append(&entry).map_err(io_error(format!("cannot pack {name}")))
     }
 
     /// Mode, user and group of the entry that is being written.
@@ -376,8 +377,9 @@ impl<W: Write> Packer<'_, W> {
             mode,
             uid,
             gid,
-            uname: &self.owner.uname,
-            gname: &self.owner.gname,
+            // A name would win over the number where the two differ.
+            uname: if uid == self.owner.uid { &self.owner.uname } else { "" },
+            gname: if gid == self.owner.gid { &self.owner.gname } else { "" },
             mtime: self.mtime,
         };
         let failed = || format!("cannot pack {}", String::from_utf8_lossy(entry.path));

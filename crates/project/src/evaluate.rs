@@ -9,6 +9,7 @@ use store::progress::{Activity, Outcome, Task};
 use crate::error::Error;
 use crate::options::Argument;
 use crate::packages::{self, Packages};
+use crate::pins::Pins;
 use crate::project::Project;
 use crate::target::{Source, Target};
 
@@ -105,7 +106,9 @@ impl Project {
         task.log(&packages.to_string());
         task.finish(Outcome::UpToDate);
         let wharf = self.own_object()?;
-        Ok(packages::evaluate(packages, interp, &wharf, given.into(), &self.options.directory)?)
+        let options = &self.options;
+        let pins = Pins::expression_for(&options.directory)?;
+        Ok(packages::evaluate(packages, interp, &wharf, given.into(), &options.directory, &pins)?)
     }
 
     /// The user's arguments as a set.

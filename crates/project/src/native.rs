@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::pins::Pins;
 use crate::services::Services;
 use crate::{embedded, own_binary};
 
@@ -22,6 +23,8 @@ pub(crate) struct Native {
     pub(crate) services: Arc<Services>,
     pub(crate) binary: PathBuf,
     pub(crate) cache: PathBuf,
+    /// Where `wharf.lock` is looked for.
+    pub(crate) directory: PathBuf,
 }
 
 impl Native {
@@ -30,10 +33,11 @@ impl Native {
         let found = FILES.iter().find(|(name, word, _)| path.ends_with(name) && has_word(&content, word));
         let Some((_, _, own)) = found else { return Ok(content) };
         let wharf = own_binary::store_object(&self.services.open()?.store, &self.binary, &self.cache)?.to_absolute();
+        let pins = Pins::expression_for(&self.directory)?;
         let (root, architecture) = (embedded::ROOT, std::env::consts::ARCH);
         let text = format!(
             "import {root}/{own} {{\n  wharf = builtins.appendContext \"{wharf}\" {{ \"{wharf}\".path = true; }};\n  \
-             system = \"{architecture}-linux\";\n}}\n"
+             system = \"{architecture}-linux\";\n  pins = {pins};\n}}\n"
         );
         Ok(text.into_bytes())
     }

@@ -107,8 +107,8 @@ fn pinned(lock: &Path, text: &str) -> Result<Option<Packages>, Error> {
 }
 
 /// The text that makes the built-in set; `wharf` and `system` are in scope.
-fn built_in_text() -> String {
-    format!("import {}/default.nix {{ inherit wharf system; }}", embedded::ROOT)
+fn built_in_text(pins: &str) -> String {
+    format!("import {}/default.nix {{ inherit wharf system; pins = {pins}; }}", embedded::ROOT)
 }
 
 /// Calls what a file of packages holds: nixpkgs takes `system`, `config` and `overlays`; a small set of one's own may
@@ -120,13 +120,15 @@ in
 if builtins.isFunction file then file (builtins.intersectAttrs (builtins.functionArgs file) offered) else file
 ";
 
-/// Evaluates the package set. `wharf` is the store object of the running binary; `given` are the user's arguments.
+/// Evaluates the package set. `wharf` is the store object of the running binary; `given` are the user's arguments, `pins` is an
+/// expression of the digests in `wharf.lock`.
 pub(crate) fn evaluate(
     packages: &Packages,
     interp: &Interp,
     wharf: &StorePath,
     given: Value,
     directory: &Path,
+    pins: &str,
 ) -> eval::Result<Value> {
     let path = wharf.to_absolute();
     let wharf = Value::from(Str::new(path.as_bytes(), Some(Context::single(path.as_bytes()))));
@@ -136,7 +138,7 @@ pub(crate) fn evaluate(
         let origin = Origin::Text("«the choice of pkgs»".to_owned());
         interp.eval_source(origin, text.as_bytes().to_vec(), directory, names)
     };
-    let built_in = text(&built_in_text(), &names)?;
+    let built_in = text(&built_in_text(pins), &names)?;
     let file = match packages {
         Packages::BuiltIn => return Ok(built_in),
         Packages::File(file) => interp.eval_file(file)?,

@@ -20,6 +20,7 @@ use crate::native::Native;
 use crate::options::Options;
 use crate::own_binary;
 use crate::packages::{self, Packages};
+use crate::pins::Pins;
 use crate::services::Services;
 use crate::sources::Sources;
 use crate::target::{Source, Target};
@@ -187,6 +188,7 @@ impl Project {
             format!("{pure} {} {:?} {}", options.restricted, options.allowed_uris, options.nixpkgs_docker_tools),
             format!("{:?}", options.arguments),
             format!("{:?} {:?}", options.directory, options.data),
+            Pins::expression_for(&options.directory).ok()?,
         ]))
     }
 
@@ -317,6 +319,7 @@ impl Project {
                 services: Arc::clone(&self.services),
                 binary: options.binary.clone(),
                 cache: options.cache.clone(),
+                directory: options.directory.clone(),
             }),
         }
     }

@@ -36,6 +36,10 @@ enum Command {
     Run(Box<commands::run::Arguments>),
     /// Show an image: its configuration, its layers and what is in them
     Inspect(commands::inspect::Arguments),
+    /// Show what brings something into an image
+    Why(commands::why::Arguments),
+    /// Show what is different between two images, and what a push would send
+    Diff(commands::diff::Arguments),
     /// Build images and hand them to docker or podman
     Load(commands::load::Arguments),
     /// Print what a builder wrote
@@ -62,6 +66,10 @@ enum Command {
     Explain(commands::explain::Arguments),
     /// Build images and send to a registry what it lacks
     Push(commands::push::Arguments),
+    /// Write the digests of base images down, so that they stay what they are
+    Lock(commands::pins::Lock),
+    /// Move the digests of base images to what their tags stand for now
+    Update(commands::pins::Update),
     /// Get an image from a registry as an OCI layout
     Pull(commands::pull::Arguments),
     /// Copy an image, all its platforms, from one registry to another
@@ -125,6 +133,8 @@ fn dispatch(command: Command, settings: &Settings) -> Result<i32, Failure> {
     match command {
         Command::Run(arguments) => commands::run::run(&arguments, settings),
         Command::Inspect(arguments) => commands::inspect::run(&arguments, settings),
+        Command::Why(arguments) => commands::why::run(&arguments, settings),
+        Command::Diff(arguments) => commands::diff::run(&arguments, settings),
         Command::Doctor(arguments) => commands::doctor::run(&arguments, settings),
         Command::Load(arguments) => commands::load::run(&arguments, settings),
         Command::Log(arguments) => commands::log::run(&arguments, settings),
@@ -138,6 +148,8 @@ fn dispatch(command: Command, settings: &Settings) -> Result<i32, Failure> {
         Command::Render(arguments) => commands::render::run(&arguments, settings),
         Command::Explain(arguments) => commands::explain::run(&arguments, settings),
         Command::Push(arguments) => commands::push::run(&arguments, settings),
+        Command::Lock(arguments) => commands::pins::lock(&arguments, settings),
+        Command::Update(arguments) => commands::pins::update(&arguments, settings),
         Command::Pull(arguments) => commands::pull::run(&arguments, settings),
         Command::Copy(arguments) => commands::copy::run(&arguments, settings),
         Command::Tags(arguments) => commands::tags::run(&arguments, settings),

@@ -39,7 +39,7 @@ impl ImageSummary {
             .map(|(layer, blob)| Row {
                 digest: *layer.diff_id(),
                 size: blob.size,
-                store_paths: layer.store_paths().iter().map(|path| path.to_absolute()).collect(),
+                store_paths: layer.objects().iter().map(|path| path.to_absolute()).collect(),
             })
             .collect();
         let size = layers.iter().map(|row| row.size).sum();

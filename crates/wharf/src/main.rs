@@ -4,6 +4,7 @@
 //! runs one file of [`commands`], and renders progress and errors. It alone owns the terminal, the environment and the
 //! exit code; what a command *does* lies in the crates below.
 
+mod any_image;
 mod arguments;
 mod artifacts;
 mod commands;
@@ -11,6 +12,7 @@ mod containers;
 mod environment;
 mod failure;
 mod image_summary;
+mod inspect_page;
 mod interrupt;
 mod logging;
 mod nix_conf;
@@ -22,6 +24,7 @@ mod repl;
 mod settings;
 mod substituters;
 mod target;
+mod treemap;
 
 use std::process::ExitCode;
 

@@ -80,7 +80,7 @@ impl Builtin for OciImage {
 fn list_layers(image: &Image, context: &BuiltinContext<'_>) {
     for (number, layer) in image.layers.iter().enumerate() {
         context.log(&format!("layer {}: {}", number + 1, layer.diff_id()));
-        layer.store_paths().iter().for_each(|path| context.log(&format!("    {}", path.to_absolute())));
+        layer.objects().iter().for_each(|path| context.log(&format!("    {}", path.to_absolute())));
     }
 }
 
@@ -98,7 +98,7 @@ impl Making<'_> {
         let mut config = container_config(definition.config.clone().unwrap_or_default())?;
         let base = self.base(&definition)?;
         let below: &[Layer] = base.as_ref().map_or(&[], |base| &base.layers);
-        let present: BTreeSet<_> = below.iter().flat_map(Layer::store_paths).cloned().collect();
+        let present: BTreeSet<_> = below.iter().flat_map(Layer::objects).cloned().collect();
         let packs = match &definition.layers {
             Layers::Single(single) => {
                 vec![Pack { directories: definition.directories.clone(), ..self.single(single, &config, &present)? }]

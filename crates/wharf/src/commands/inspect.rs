@@ -1,18 +1,22 @@
 //! `wharf inspect`.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
+use image::Compression;
 use image::inspect::Inspection;
-use image::{Compression, Image, Selection};
+use image::survey::{Survey, Weight};
 use indicatif::HumanBytes;
-use store::progress::Silent;
+use serde_json::json;
 
-use crate::artifacts::Artifacts;
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::target::{BuildArguments, TargetArguments};
-use crate::{progress, registries};
+use crate::target::TargetArguments;
+use crate::{any_image, inspect_page, registries};
+
+/// How many of the largest files are named.
+const LARGEST: usize = 10;
 
 /// Show an image: its configuration, its layers and what is in them
 #[derive(clap::Args)]
@@ -20,85 +24,131 @@ use crate::{progress, registries};
 Examples:
   wharf inspect ./web.nix                build it if need be, and look
   wharf inspect ./result                 an archive or an OCI layout
-  wharf inspect docker://alpine:3.20     an image at a registry")]
+  wharf inspect docker://alpine:3.20     the manifest that a registry has; --files gets the layers too
+  wharf inspect --html page.html .#web   a page with a map of what takes how much room")]
 pub(crate) struct Arguments {
     /// A target, an archive, an OCI layout, or docker://REFERENCE
     target: Option<String>,
+    /// Print the manifest, or the index of several platforms, byte for byte
+    #[arg(long)]
+    raw: bool,
+    /// Get the layers of an image at a registry, and say what they hold
+    #[arg(long)]
+    files: bool,
+    /// Write a page for a browser
+    #[arg(long, value_name = "FILE", conflicts_with = "raw")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     what: TargetArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
-    let inspection = match arguments.target.as_deref() {
-        Some(text) if text.starts_with("docker://") => return remote(text, settings),
-        Some(text) if is_archive(Path::new(text)) => {
-            let image = Image::open_path(Path::new(text), &settings.unpacked(), Selection::default())?;
-            Inspection::of(&image, Compression::Gzip, &settings.layer_cache())
-        }
-        text => of_target(arguments, text, settings)?,
-    };
+    if let Some(text) = arguments.target.as_deref().filter(|text| any_image::is_remote(text))
+        && !arguments.files
+        && arguments.html.is_none()
+    {
+        return remote(text, arguments.raw, settings);
+    }
+    let opened = any_image::open(arguments.target.as_deref(), &arguments.what, settings)?;
+    let cache = settings.layer_cache();
+    if arguments.raw {
+        std::io::stdout().write_all(&opened.image.manifest(Compression::Gzip, &cache)?)?;
+        return Ok(0);
+    }
+    let inspection = Inspection::of(&opened.image, Compression::Gzip, &cache);
+    let survey = Survey::of(&opened.image)?;
+    if let Some(file) = &arguments.html {
+        write_page(file, &inspect_page::render(&inspection, &survey)?)?;
+    }
     match settings.json {
-        true => println!("{}", serde_json::to_string(&inspection)?),
-        false => print!("{}", describe(&inspection)?),
+        true => println!("{}", to_json(&inspection, &survey)?),
+        false => print!("{}", describe(&inspection, &survey)?),
     }
     Ok(0)
 }
 
+fn write_page(file: &Path, page: &str) -> Result<(), Failure> {
+    std::fs::write(file, page).map_err(|error| Failure::io("write", file, error))
+}
+
 /// The manifest, or the index of several platforms, that a registry has.
-fn remote(text: &str, settings: &Settings) -> Result<i32, Failure> {
+fn remote(text: &str, raw: bool, settings: &Settings) -> Result<i32, Failure> {
     let (client, reference) = (registries::client(settings)?, registries::reference(text)?);
     let resolved = registries::wait(async { Ok(client.resolve(&reference).await?) })?;
+    if raw {
+        std::io::stdout().write_all(&resolved.bytes)?;
+        return Ok(0);
+    }
     let manifest: serde_json::Value = serde_json::from_slice(&resolved.bytes)?;
     let digest = resolved.descriptor.digest.to_string();
     match settings.json {
-        true => println!("{}", serde_json::json!({ "schema": 1, "digest": digest, "manifest": manifest })),
+        true => println!("{}", json!({ "schema": 1, "digest": digest, "manifest": manifest })),
         false => println!("{}\n{manifest:#}", reference.with_digest(resolved.descriptor.digest)),
     }
     Ok(0)
 }
 
-/// Anything that is there and is neither an expression nor a directory with one.
-fn is_archive(path: &Path) -> bool {
-    match path.is_dir() {
-        true => path.join("oci-layout").is_file() || path.join("image.json").is_file(),
-        false => path.is_file() && path.extension().is_none_or(|extension| extension != "nix"),
+fn to_json(inspection: &Inspection, survey: &Survey) -> Result<serde_json::Value, Failure> {
+    let mut value = serde_json::to_value(inspection)?;
+    let weights = survey.weights();
+    for (number, weight) in weights.iter().enumerate() {
+        value["layers"][number]["weight"] = serde_json::to_value(weight)?;
+        value["layers"][number]["parts"] = serde_json::to_value(survey.parts(number))?;
     }
+    value["schema"] = json!(1);
+    value["wasted"] = json!(wasted(&weights));
+    value["largest"] =
+        survey.largest(LARGEST).iter().map(|(path, size)| json!({ "path": path, "size": size })).collect();
+    Ok(value)
 }
 
-fn of_target(arguments: &Arguments, text: Option<&str>, settings: &Settings) -> Result<Inspection, Failure> {
-    let target = arguments.what.target(text)?;
-    let project = arguments.what.open(settings, &BuildArguments::default(), progress::observer(settings), true)?;
-    let derived = project.derivations(&target)?;
-    let [one] = &derived[..] else {
-        return Err(Failure::usage(format!(
-            "{} has {} images; name one with --attr",
-            target.describe(),
-            derived.len()
-        )));
-    };
-    let paths = project.realise(&derived)?;
-    let artifacts = Artifacts::new(project.store()?, settings, &Silent);
-    let summary = artifacts.image(&one.name, &paths[0])?;
-    Ok(Inspection::of(&summary.image, Compression::Gzip, &artifacts.layers))
+/// Bytes that no container can see, or that are there twice.
+pub(crate) fn wasted(weights: &[Weight]) -> u64 {
+    weights.iter().map(|weight| weight.hidden + weight.repeated).sum()
 }
 
-fn describe(inspection: &Inspection) -> Result<String, Failure> {
+fn describe(inspection: &Inspection, survey: &Survey) -> Result<String, Failure> {
     let mut text = String::new();
+    let (config, weights) = (&inspection.config, survey.weights());
     writeln!(text, "{}", inspection.reference.as_deref().unwrap_or("(an image without a name)"))?;
     writeln!(text, "  id        {}", inspection.id)?;
-    writeln!(text, "  platform  {}/{}", inspection.config.os, inspection.config.architecture)?;
-    writeln!(text, "  size      {} in {} layers", HumanBytes(inspection.size), inspection.layers.len())?;
-    let config = serde_json::to_value(&inspection.config.config)?;
-    for (name, value) in config.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+    writeln!(text, "  platform  {}/{}", config.os, config.architecture)?;
+    let bytes = weights.iter().map(|weight| weight.bytes).sum();
+    writeln!(text, "  size      {} in {} layers", HumanBytes(bytes), inspection.layers.len())?;
+    writeln!(text, "  wasted    {}", HumanBytes(wasted(&weights)))?;
+    let members = serde_json::to_value(&config.config)?;
+    for (name, value) in members.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
         writeln!(text, "  {name:<9} {value}")?;
     }
-    for layer in &inspection.layers {
-        let size = layer.size.map(|size| HumanBytes(size).to_string()).unwrap_or_default();
-        writeln!(text, "layer {:.19}… {size}", layer.diff_id.to_string())?;
-        layer.store_paths.iter().try_for_each(|path| writeln!(text, "  {path}"))?;
-        if let Some(comment) = layer.comment.as_ref().filter(|_| layer.store_paths.is_empty()) {
-            writeln!(text, "  {comment}")?;
-        }
+    for (number, (layer, weight)) in inspection.layers.iter().zip(&weights).enumerate() {
+        let digest = layer.diff_id.to_string();
+        writeln!(text, "layer {} {digest:.19}… {}", number + 1, describe_weight(*weight))?;
+        describe_parts(&mut text, survey, number)?;
+    }
+    writeln!(text, "largest files")?;
+    for (path, size) in survey.largest(LARGEST) {
+        writeln!(text, "  {:>12}  {path}", HumanBytes(size).to_string())?;
     }
     Ok(text)
+}
+
+fn describe_weight(weight: Weight) -> String {
+    let mut text = format!("{} in {} files", HumanBytes(weight.bytes), weight.files);
+    if weight.hidden > 0 {
+        text += &format!(", {} of them hidden by higher layers", HumanBytes(weight.hidden));
+    }
+    if weight.repeated > 0 {
+        text += &format!(", {} of them in a lower layer too", HumanBytes(weight.repeated));
+    }
+    text
+}
+
+/// The parts of a layer, the largest first.
+fn describe_parts(text: &mut String, survey: &Survey, layer: usize) -> Result<(), Failure> {
+    let mut parts: Vec<_> = survey.parts(layer).into_iter().collect();
+    parts.sort_by_key(|(path, size)| (std::cmp::Reverse(*size), *path));
+    for (path, size) in parts {
+        writeln!(text, "  {:>12}  {path}", HumanBytes(size).to_string())?;
+    }
+    Ok(())
 }

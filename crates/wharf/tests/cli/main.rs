@@ -3,8 +3,10 @@
 mod eval_cache;
 mod frame;
 mod images;
+mod looking;
 mod nix_instantiate;
 mod package_set;
+mod pins;
 mod repl;
 mod show;
 mod store;

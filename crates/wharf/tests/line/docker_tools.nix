@@ -89,6 +89,53 @@ in
     command = "echo interactive $greeting";
   };
 
+  # What Wharf has beside nixpkgs' arguments.
+  extras =
+    let
+      part = runCommand "part" { } "mkdir -p $out/bin; echo 1 > $out/bin/part; echo 2 > $out/secret";
+    in
+    dockerTools.buildLayeredImage {
+      name = "extras";
+      tag = "1";
+      fromImage = dockerTools.buildImage {
+        name = "configured";
+        config = {
+          Cmd = [ "/base" ];
+          Labels.base = "1";
+          WorkingDir = "/tmp";
+          Env = [ "BASE=1" ];
+        };
+      };
+      inheritConfig = true;
+      contents = [ dockerTools.binSh ];
+      layers = [
+        {
+          deps = [ part ];
+          perms = [ { path = part; regex = "secret$"; mode = "0400"; uid = 1000; } ];
+        }
+        {
+          deps = [ userland ];
+          ignore = [ pkgs.wharf ];
+        }
+      ];
+      annotations."org.example.title" = "Extras";
+      labels.own = "2";
+      user = "app";
+      tmp = true;
+      nixSnapshotter = true;
+      healthcheck = {
+        command = "true";
+        interval = "30s";
+        retries = 3;
+      };
+      config.Env = [ "PATH=${userland}/bin" ];
+      config.Cmd = [
+        "/bin/sh"
+        "-c"
+        "id -un; pwd; stat -c '%n %u %g %a' /tmp /home/app; cd ${part}; stat -c '%n %u %a' secret bin/part; echo $BASE"
+      ];
+    };
+
   stream = dockerTools.streamLayeredImage {
     name = "Streamed";
     tag = "1";
@@ -128,6 +175,9 @@ in
   unknown = {
     buildImage = dockerTools.buildImage { name = "x"; copyToRot = null; };
     buildLayeredImage = dockerTools.buildLayeredImage { name = "x"; runAsRoot = ""; };
+    layers = dockerTools.buildLayeredImage { name = "x"; layers = [ { deps = [ ]; dep = 1; } ]; };
+    user = dockerTools.buildImage { name = "x"; user = { name = "a"; login = "b"; }; };
+    interval = dockerTools.buildImage { name = "x"; healthcheck = { command = "a"; interval = "2 s"; }; };
     streamLayeredImage = dockerTools.streamLayeredImage { name = "x"; compressor = "gz"; };
     pullImage = dockerTools.pullImage { imageName = "x"; imageDigest = "sha256:"; digest = ""; };
     streamNixShellImage = dockerTools.streamNixShellImage { drv = built; uuid = 1; };

@@ -56,7 +56,7 @@ fn commands_make_what_docker_then_runs() {
     let Some(docker) = Docker::start() else { return };
     let place = Place::new();
     let run = |image: &str| docker.run(["run", "--rm", "--network=none", image]);
-    for attribute in ["asRoot", "fakechroot", "fakeRoot", "shell"] {
+    for attribute in ["asRoot", "fakechroot", "fakeRoot", "shell", "extras"] {
         docker.run(["load", "-i", &place.build(attribute).display().to_string()]);
     }
     assert_eq!(
@@ -68,6 +68,10 @@ fn commands_make_what_docker_then_runs() {
         "/var/lib/data 5 6\nhostname\nhosts\nmtab\nresolv.conf\nbin\ndev\netc\nlisting\nnix\nproc\nsys\nvar\n"
     );
     assert_eq!(run("fake-root:1"), "/srv/x 7 8\n");
+    assert_eq!(
+        run("extras:1"),
+        "app\n/tmp\n/tmp 0 0 1777\n/home/app 1000 1000 700\nsecret 1000 400\nbin/part 0 444\n1\n"
+    );
     assert_eq!(run("built-env:1"), "hello from built\n1000\nhello\n");
     let stream = |attribute: &str, arguments: &[&str]| {
         // The result is a program that writes the archive, as nixpkgs' is.
@@ -170,6 +174,9 @@ fn an_unknown_argument_is_an_error() {
         ("buildLayeredImage", "runAsRoot"),
         ("streamLayeredImage", "compressor"),
         ("pullImage", "digest"),
+        ("layers", "dep"),
+        ("user", "login"),
+        ("interval", "2 s"),
         ("streamNixShellImage", "uuid"),
         ("buildContainer", "mount"),
     ] {
@@ -177,6 +184,34 @@ fn an_unknown_argument_is_an_error() {
         let text = printed(&output);
         assert!(!output.status.success() && text.contains(argument), "{function}: {text}");
     }
+}
+
+#[test]
+fn the_manifest_and_the_config_have_what_was_asked_for() {
+    let place = Place::new();
+    let mut build = place.wharf();
+    build.args(["build", "./images.nix", "-A", "extras", "--format", "oci-layout", "-o"]).arg(place.path("extras"));
+    succeed(&mut build);
+    let layout = place.path("extras");
+    let read = |path: PathBuf| -> Value { serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON") };
+    let blob =
+        |descriptor: &Value| read(layout.join("blobs").join(descriptor["digest"].as_str().unwrap().replace(':', "/")));
+    let manifest = blob(&read(layout.join("index.json"))["manifests"][0]);
+    assert_eq!(manifest["annotations"], json!({ "org.example.title": "Extras" }));
+    let layers = manifest["layers"].as_array().expect("layers");
+    let names = |layer: &Value| -> Vec<String> {
+        let annotations = layer["annotations"].as_object().into_iter().flatten();
+        let paths = annotations.filter(|(name, _)| name.starts_with("containerd.io/snapshot/nix-store-path."));
+        paths.map(|(_, path)| path.as_str().unwrap().split_once('-').unwrap().1.to_owned()).collect()
+    };
+    // The base, a layer with changed modes, the user's second group, the rest, the root.
+    let names: Vec<_> = layers.iter().map(names).collect();
+    assert_eq!(names, [&[][..], &[], &["userland".to_owned()], &["fake-nss".to_owned()], &["wharf".to_owned()], &[]]);
+    let config = &blob(&manifest["config"])["config"];
+    let healthcheck = json!({ "Test": ["CMD-SHELL", "true"], "Interval": 30_000_000_000_u64, "Retries": 3 });
+    assert_eq!(config["Healthcheck"], healthcheck);
+    assert_eq!(config["Labels"], json!({ "base": "1", "own": "2" }));
+    assert_eq!((&config["User"], &config["WorkingDir"]), (&json!("app"), &json!("/tmp")));
 }
 
 /// A set of packages with nixpkgs' layout, whose own image functions do not work.
