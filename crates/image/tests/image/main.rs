@@ -3,4 +3,5 @@
 mod archives;
 mod build;
 mod layers;
+mod stable;
 mod support;
