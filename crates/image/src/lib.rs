@@ -25,6 +25,7 @@ mod objects;
 mod open;
 pub mod ownership;
 mod pack;
+mod packer;
 mod pipeline;
 pub mod plan;
 mod popularity;

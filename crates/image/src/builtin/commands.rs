@@ -108,6 +108,7 @@ impl<'a> Commands<'a> {
             // One id, whoever builds: an image must not depend on how many ids its builder has.
             ids: IdMap::Single,
             network: Network::Private,
+            tunnel: None,
             host_name: "localhost".to_owned(),
             cgroups: Vec::new(),
             limits: Vec::new(),
