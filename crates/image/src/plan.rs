@@ -3,6 +3,10 @@
 //! Registries, docker and podman take some hundred layers at most, so a large closure must share them. The plan follows
 //! what changes together: the largest objects become *primaries*, and objects that the same primaries need share a
 //! layer. A change to one package then re-lays the layers of that package, and adding one adds its own.
+//!
+//! Half of the layers go to the largest objects, each alone. Otherwise a large object would share its layer with small
+//! ones that it alone needs, and be sent again when another package begins to need one of them (measured on Debian's
+//! podman, skopeo and git: adding nginx sent 88 MB of 323 again, and sends 21).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -32,7 +36,11 @@ pub fn layers(closure: &[Object], limit: usize) -> Vec<Vec<StorePath>> {
     let mut groups: Vec<Vec<usize>> = if closure.len() <= limit {
         (0..closure.len()).map(|index| vec![index]).collect()
     } else {
-        group_by(&graph.primaries(limit.min(MOST_LAYERS)))
+        let limit = limit.min(MOST_LAYERS);
+        let largest = graph.largest();
+        let alone: BTreeSet<_> = largest.iter().copied().take(limit / 2).collect();
+        let needed = graph.primaries(&largest, &alone, limit - alone.len());
+        alone.iter().map(|index| vec![*index]).chain(group_by(&needed, &alone)).collect()
     };
     let closure_sizes = graph.closure_sizes();
     for group in &mut groups {
@@ -85,17 +93,24 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Takes the largest objects as primaries, one after the other, as long as the groups fit the limit.
-    fn primaries(&self, limit: usize) -> Vec<Needed> {
+    /// The objects that are large enough to decide about layers, the largest first.
+    fn largest(&self) -> Vec<usize> {
         let mut largest: Vec<usize> =
             (0..self.objects.len()).filter(|index| self.objects[*index].nar_size >= SMALLEST_PRIMARY).collect();
         largest.sort_by_key(|index| (std::cmp::Reverse(self.objects[*index].nar_size), self.sort_key(*index)));
+        largest
+    }
+
+    /// Takes the largest objects as primaries, one after the other, as long as the groups of those that are not alone
+    /// fit the limit.
+    fn primaries(&self, largest: &[usize], alone: &BTreeSet<usize>, limit: usize) -> Vec<Needed> {
         let mut needed = vec![0; self.objects.len()];
         let mut seen = vec![usize::MAX; self.objects.len()];
-        for (bit, primary) in largest.into_iter().take(MOST_LAYERS).enumerate() {
+        for (bit, primary) in largest.iter().copied().take(MOST_LAYERS).enumerate() {
             let mut next = needed.clone();
             self.visit_closure(primary, &mut seen, bit, |index| next[index] |= 1 << bit);
-            if next.iter().collect::<BTreeSet<_>>().len() > limit {
+            let sets = next.iter().enumerate().filter(|(index, _)| !alone.contains(index)).map(|(_, set)| set);
+            if sets.collect::<BTreeSet<_>>().len() > limit {
                 break;
             }
             needed = next;
@@ -115,9 +130,9 @@ impl<'a> Graph<'a> {
     }
 }
 
-fn group_by(needed: &[Needed]) -> Vec<Vec<usize>> {
+fn group_by(needed: &[Needed], alone: &BTreeSet<usize>) -> Vec<Vec<usize>> {
     let mut groups: BTreeMap<Needed, Vec<usize>> = BTreeMap::new();
-    for (index, set) in needed.iter().enumerate() {
+    for (index, set) in needed.iter().enumerate().filter(|(index, _)| !alone.contains(index)) {
         groups.entry(*set).or_default().push(index);
     }
     groups.into_values().collect()
