@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Server {
 }
 
 /// Answers the requests of one connection, one after the other.
-fn serve(mut stream: TcpStream, directory: &PathBuf, latency: Duration) -> io::Result<()> {
+fn serve(mut stream: TcpStream, directory: &Path, latency: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     loop {

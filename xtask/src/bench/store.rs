@@ -40,6 +40,9 @@ pub struct Arguments {
     size: usize,
 }
 
+/// Measures one thing and prints its row.
+type Measure = fn(&Bench) -> Result<()>;
+
 /// One benchmark run.
 struct Bench {
     wharf: PathBuf,
@@ -70,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         has_nix,
         work: TempDir::new()?,
     };
-    let rows: [(&str, fn(&Bench) -> Result<()>); 5] = [
+    let rows: [(&str, Measure); 5] = [
         ("substitute", Bench::substitute),
         ("narinfo", Bench::narinfos),
         ("hash", Bench::hash),
@@ -211,8 +214,12 @@ impl Bench {
         let result = self.compare(
             &format!("NAR hash of {} MiB in 50,000 files", self.size),
             "nix-store",
-            |command| drop(command.args(["store", "hash"]).arg(&tree)),
-            |command| drop(command.arg("-c").arg(format!("nix-store --dump {} | sha256sum", tree.display()))),
+            |command| {
+                command.args(["store", "hash"]).arg(&tree);
+            },
+            |command| {
+                command.arg("-c").arg(format!("nix-store --dump {} | sha256sum", tree.display()));
+            },
             "sh",
         );
         fs::remove_dir_all(&tree)?;
@@ -232,13 +239,17 @@ impl Bench {
             writeln!(text, "  d{number} = make \"d{number}\" [ {} ];", inputs.join(" "))?;
         }
         let last: Vec<String> = (290..300).map(|number| format!("d{number}")).collect();
-        write!(text, "in make \"top\" [ {} ]\n", last.join(" "))?;
+        writeln!(text, "in make \"top\" [ {} ]", last.join(" "))?;
         fs::write(&file, text)?;
         self.compare(
             "301 trivial derivations",
             "nix-build",
-            |command| drop(command.args(["build", "--no-link", "-f"]).arg(&file)),
-            |command| drop(nix_build(command).arg(&file)),
+            |command| {
+                command.args(["build", "--no-link", "-f"]).arg(&file);
+            },
+            |command| {
+                nix_build(command).arg(&file);
+            },
             "nix-build",
         )
     }

@@ -111,7 +111,7 @@ fn a_cache_that_nobody_has_named_is_asked_for_what_begins_with_a_download() {
     other.register(&[PathInfo { path: out.clone(), content_address: None, ..known }]).unwrap();
     let directory = workshop.root().with_file_name("cache");
     let options = ExportOptions { keys: &[key()], ..ExportOptions::default() };
-    export(&other, &[out.clone()], &Directory::new(&directory), &options, &Silent).unwrap();
+    export(&other, std::slice::from_ref(&out), &Directory::new(&directory), &options, &Silent).unwrap();
     let (realised, missing) = realise(&workshop.store, &top, cache(&directory, true));
     assert_eq!((realised, missing), (out, Vec::new()));
 }
