@@ -102,8 +102,11 @@ impl Network {
             let Some(target) = redirect(&response, question) else { return Ok(response) };
             let next =
                 url.join(&target).map_err(|_| Problem::lasting("it redirects to what is no address".to_owned()))?;
+            // Who is known to a server must not be followed by everybody on the way.
+            let is_known = !matches!(self.identity(place, &first), Identity::Nobody);
             match (url.scheme(), next.scheme()) {
                 (_, "https") | ("http", "http") => url = next,
+                ("https", "http") if !is_known => url = next,
                 _ => return Err(Problem::lasting(format!("it redirects to '{}', which is not safe", shown(&next)))),
             }
         }
@@ -169,7 +172,8 @@ impl Problem {
 }
 
 fn is_passing(status: StatusCode) -> bool {
-    status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT || status.is_server_error()
+    let is_busy = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+    is_busy || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
