@@ -66,8 +66,6 @@ counters! {
     thunks_avoided;
     /// Scopes that were made.
     scopes;
-    /// Of these, scopes that nothing referred to after their call, and whose memory was used again.
-    scopes_reused;
     /// Variables in them.
     variables;
     /// Attribute sets that were made, layered ones included.

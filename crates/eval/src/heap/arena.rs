@@ -55,30 +55,6 @@ pub(super) fn allocate(size: usize) -> NonNull<u8> {
     })
 }
 
-/// Takes back the `size` bytes at `start` if nothing was allocated since, and makes them zero again. Returns whether it
-/// did.
-///
-/// # Safety
-/// `start` must come from `allocate(size)` of this thread, and whoever asked for it must not use it any more.
-#[inline]
-pub(super) unsafe fn take_back(start: NonNull<u8>, size: usize) -> bool {
-    let size = (size + 7) & !7;
-    BUMP.with(|cell| {
-        let bump = cell.get();
-        // SAFETY: by the contract, so many bytes were allocated there.
-        if unsafe { start.add(size) }.as_ptr() != bump.next {
-            return false;
-        }
-        // Objects are small, and a loop beats a call.
-        for word in 0..size / 8 {
-            // SAFETY: within the bytes that were allocated, which nobody uses any more.
-            unsafe { start.cast::<u64>().add(word).write(0) };
-        }
-        cell.set(Bump { next: start.as_ptr(), ..bump });
-        true
-    })
-}
-
 #[cold]
 fn refill(cell: &Cell<Bump>, size: usize) -> NonNull<u8> {
     let bump = cell.get();

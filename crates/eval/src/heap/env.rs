@@ -59,24 +59,6 @@ impl Env {
         }
     }
 
-    /// Gives the memory of a scope back if nothing was allocated since the scope was made: then no thunk, function or
-    /// inner scope can refer to it. The caller, who made it, must not use it any more.
-    #[inline]
-    pub(crate) fn give_back(&'static self) {
-        let slots = (self.up_and_len >> LEN_SHIFT) as usize;
-        if slots == MANY {
-            return;
-        }
-        let address = std::ptr::from_ref(self).addr();
-        let start: *mut u8 = std::ptr::with_exposed_provenance_mut(address);
-        let Some(start) = NonNull::new(start) else { return };
-        // SAFETY: `new` allocated so many bytes there. Only what was allocated later can refer to the scope, and
-        // `take_back` sees to it that there is nothing; the caller's own reference is dead.
-        if unsafe { arena::take_back(start, size_of::<Env>() + slots * 8) } {
-            count(|counters| &counters.scopes_reused, 1);
-        }
-    }
-
     #[inline]
     fn slots(&'static self) -> &'static [AtomicU64] {
         let address = std::ptr::from_ref(self).addr();

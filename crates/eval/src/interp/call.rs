@@ -115,9 +115,7 @@ impl Interp {
         if let (Some(pattern), Some(arg)) = (&lambda.pattern, last) {
             self.bind_pattern(lambda, pattern, arg, scope).map_err(|error| called_from(error, lambda, pos))?;
         }
-        let result = self.eval(&lambda.body, scope);
-        scope.give_back();
-        result.map_err(|error| called_from(error, lambda, pos))
+        self.eval(&lambda.body, scope).map_err(|error| called_from(error, lambda, pos))
     }
 
     fn bind_pattern(
