@@ -261,7 +261,7 @@ impl Project {
 
     /// What the last evaluation did; `None` if there was none, because the evaluation cache knew the result.
     pub fn statistics(&self) -> Option<Statistics> {
-        self.history().statistics.clone()
+        self.history().statistics
     }
 
     /// The store object of the running binary.

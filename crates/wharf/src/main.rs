@@ -4,6 +4,10 @@
 //! runs one file of [`commands`], and renders progress and errors. It alone owns the terminal, the environment and the
 //! exit code; what a command *does* lies in the crates below.
 
+// First, for its macros are seen by the modules below it.
+#[macro_use]
+mod output;
+
 mod any_image;
 mod arguments;
 mod artifacts;

@@ -55,6 +55,8 @@ fn a_signal_that_is_handled_is_passed_on() {
 fn a_signal_that_is_not_handled_ends_it() {
     let Some(place) = Place::shell("echo ready; exec sleep 7771.1") else { return };
     let mut process = start(&place);
+    // The shell handles signals until the other program is in its place.
+    assert!(eventually(|| processes("sleep\x007771.1") > 0));
     signal(&process, Signal::INT);
     assert_eq!(process.wait().unwrap().code(), Some(130));
     assert!(place.is_clean());

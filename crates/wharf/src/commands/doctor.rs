@@ -1,6 +1,5 @@
 //! `wharf doctor`.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -54,7 +53,7 @@ pub(crate) fn run(_: &Arguments, settings: &Settings) -> Result<i32, Failure> {
                 true => format!("\u{1b}[{style}m{mark:<4}\u{1b}[0m"),
                 false => format!("{mark:<4}"),
             };
-            writeln!(std::io::stdout(), "{mark}  {name:<14} {text}")?;
+            println!("{mark}  {name:<14} {text}");
         }
     }
     if settings.json {

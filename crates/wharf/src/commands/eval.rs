@@ -9,9 +9,9 @@ use eval::{Interp, Kind, StrBuilder, Symbol, Value, json};
 use project::Error;
 
 use crate::failure::Failure;
-use crate::progress;
 use crate::settings::Settings;
 use crate::target::{BuildArguments, StatisticsArgument, TargetArguments};
+use crate::{output, progress};
 
 /// Print the value of an expression
 #[derive(clap::Args)]
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     });
     arguments.statistics.print(&project);
     let text = shown?;
-    std::io::stdout().write_all(&text).map_err(|error| Failure::new("cannot print").because(error.to_string()))?;
+    output::write_bytes(&text);
     Ok(0)
 }
 

@@ -1,7 +1,6 @@
 //! `wharf inspect`.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use image::Compression;
@@ -13,7 +12,7 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::target::TargetArguments;
-use crate::{any_image, inspect_page, registries};
+use crate::{any_image, inspect_page, output, registries};
 
 /// How many of the largest files are named.
 const LARGEST: usize = 10;
@@ -52,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let opened = any_image::open(arguments.target.as_deref(), &arguments.what, settings)?;
     let cache = settings.layer_cache();
     if arguments.raw {
-        std::io::stdout().write_all(&opened.image.manifest(Compression::Gzip, &cache)?)?;
+        output::write_bytes(&opened.image.manifest(Compression::Gzip, &cache)?);
         return Ok(0);
     }
     let inspection = Inspection::of(&opened.image, Compression::Gzip, &cache);
@@ -76,7 +75,7 @@ fn remote(text: &str, raw: bool, settings: &Settings) -> Result<i32, Failure> {
     let (client, reference) = (registries::client(settings)?, registries::reference(text)?);
     let resolved = registries::wait(async { Ok(client.resolve(&reference).await?) })?;
     if raw {
-        std::io::stdout().write_all(&resolved.bytes)?;
+        output::write_bytes(&resolved.bytes);
         return Ok(0);
     }
     let manifest: serde_json::Value = serde_json::from_slice(&resolved.bytes)?;

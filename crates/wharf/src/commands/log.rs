@@ -7,9 +7,9 @@ use nix_formats::store_path::StorePath;
 use store::{LocalStore, Store};
 
 use crate::failure::Failure;
-use crate::progress;
 use crate::settings::Settings;
 use crate::target::{BuildArguments, TargetArguments};
+use crate::{output, progress};
 
 /// Print what a builder wrote
 #[derive(clap::Args)]
@@ -61,6 +61,6 @@ pub(crate) fn print_log(derivation: &StorePath, settings: &Settings) -> Result<i
     let mut out = io::stdout().lock();
     io::copy(&mut bzip2::read::MultiBzDecoder::new(input), &mut out)
         .and_then(|_| out.flush())
-        .map_err(|error| Failure::io("print", &file, error))?;
+        .map_err(|error| Failure::io("print", &file, output::unless_nobody_reads(error)))?;
     Ok(0)
 }

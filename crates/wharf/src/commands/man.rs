@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &Arguments, definition: clap::Command) -> Result<i3
         let mut page = Vec::new();
         Man::new(definition).render(&mut page)?;
         environment_section().to_writer(&mut page)?;
-        std::io::Write::write_all(&mut std::io::stdout(), &page)?;
+        crate::output::write_bytes(&page);
         return Ok(0);
     };
     std::fs::create_dir_all(directory).map_err(|error| Failure::io("create", directory, error))?;

@@ -6,7 +6,6 @@ mod evaluate;
 mod notices;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,8 +56,6 @@ fn outcome(arguments: &[OsString], show_trace: &mut bool) -> Result<(), (Failure
 fn perform(request: &Request, settings: &Settings) -> Result<(), Failure> {
     let notices = Arc::new(Notices { quiet: request.quiet });
     let printed = evaluate::perform(request, settings, notices)?;
-    let mut out = std::io::stdout().lock();
-    out.write_all(&printed)
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::new("cannot print").because(error.to_string()))
+    crate::output::write_bytes(&printed);
+    Ok(())
 }

@@ -39,3 +39,24 @@ fn nothing_is_coloured_where_nobody_looks() {
     let (_, _, stderr) = run(&["--color=always", "userland", "no-such-program"]);
     assert!(stderr.contains('\u{1b}'));
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_mistake() {
+    use std::io::Read;
+    use std::process::Stdio;
+    let home = tempfile::tempdir().unwrap();
+    let mut command = wharf(home.path());
+    // More than a pipe holds, so that it must be noticed.
+    command.args([
+        "eval",
+        "--raw",
+        "-E",
+        "builtins.concatStringsSep \"\" (builtins.genList (x: \"0123456789\") 100000)",
+    ]);
+    let mut printing = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 10];
+    printing.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = printing.wait_with_output().unwrap();
+    assert_eq!((&first, output.status.code()), (b"0123456789", Some(141)), "{}", text(&output).1);
+    assert_eq!(text(&output).1, "");
+}

@@ -12,6 +12,7 @@ use store::{LocalStore, Store, fs_nar};
 
 use super::paths::{parse, parse_inside};
 use crate::failure::Failure;
+use crate::output::unless_nobody_reads;
 use crate::settings::Settings;
 
 #[derive(clap::Args)]
@@ -107,7 +108,7 @@ pub(super) fn dump_path(arguments: &DumpPath) -> Result<i32, Failure> {
 fn write_archive(path: &Path) -> Result<i32, Failure> {
     let out = io::BufWriter::with_capacity(1 << 18, io::stdout().lock());
     let written = fs_nar::dump(path, &mut fs_nar::everything, out)?.flush();
-    written.map_err(|error| Failure::io("write the archive of", path, error))?;
+    written.map_err(|error| Failure::io("write the archive of", path, unless_nobody_reads(error)))?;
     Ok(0)
 }
 
@@ -152,7 +153,7 @@ pub(super) fn cat(store: &LocalStore, arguments: &Cat) -> Result<i32, Failure> {
         );
     }
     let copied = File::open(&path).and_then(|mut file| io::copy(&mut file, &mut io::stdout().lock()));
-    copied.map_err(|error| Failure::io("copy", &path, error))?;
+    copied.map_err(|error| Failure::io("copy", &path, unless_nobody_reads(error)))?;
     Ok(0)
 }
 
