@@ -402,7 +402,9 @@ mod tests {
         for seed in 0..500 {
             let tree = Generator::new(seed).program();
             let text = tree.text();
-            assert!(syntax::parse(text.as_bytes(), options).errors.is_empty(), "{text}");
+            // A computed name may be one that is there already, which both evaluators have to see.
+            let errors = syntax::parse(text.as_bytes(), options).errors;
+            assert!(errors.iter().all(|error| error.message.contains("already defined")), "{text}");
             assert!(tree.smaller().iter().all(|smaller| smaller.text().len() < text.len()));
             assert_eq!(Generator::new(seed).program().text(), text);
         }
