@@ -13,20 +13,28 @@ use crate::ir::Lambda;
 use crate::symbol::Symbol;
 
 /// A value on one line. What is not evaluated is `<CODE>`; a set or list that was printed already is `«repeated»`.
-/// `max_depth` bounds how deeply values may nest.
-pub fn plain(value: Value, max_depth: u32, out: &mut Vec<u8>) -> Result<()> {
+/// `max_depth` bounds how deeply values may nest. Functions in sets and lists are code too unless all is `strict`: C++ Nix
+/// evaluates even those only when somebody asks for them.
+pub fn plain(value: Value, strict: bool, max_depth: u32, out: &mut Vec<u8>) -> Result<()> {
     let mut seen = FxHashSet::default();
-    Plain { seen: &mut seen, out }.value(value, max_depth)
+    Plain { seen: &mut seen, strict, max_depth, out }.value(value, max_depth)
 }
 
 struct Plain<'a> {
     seen: &'a mut FxHashSet<usize>,
+    strict: bool,
+    max_depth: u32,
     out: &'a mut Vec<u8>,
 }
 
 impl Plain<'_> {
     fn push(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
+    }
+
+    /// Whether a function that stands in a set or list itself, and not in a thunk that was evaluated, is shown as code.
+    fn is_code(&self, value: Value, depth: u32) -> bool {
+        !self.strict && !value.is_thunk() && depth + 1 < self.max_depth
     }
 
     fn value(&mut self, value: Value, depth: u32) -> Result<()> {
@@ -60,6 +68,7 @@ impl Plain<'_> {
                 }
                 self.push("]");
             }
+            Kind::Lambda(_) if self.is_code(value, depth) => self.push("<CODE>"),
             Kind::Lambda(_) => self.push("<LAMBDA>"),
             Kind::Builtin(_) => self.push("<PRIMOP>"),
             Kind::Partial(partial) => self.push(if is_builtin(partial) { "<PRIMOP-APP>" } else { "<LAMBDA>" }),

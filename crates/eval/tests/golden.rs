@@ -52,7 +52,7 @@ fn run(program: &Path) -> Result<String, String> {
             interp.eval_source(Origin::File(program.to_owned()), text, program.parent().unwrap_or(program), &[]);
         let printed = value.and_then(|value| interp.force_deep(value)).and_then(|value| {
             let mut out = Vec::new();
-            plain(value, 10_000, &mut out).map(|()| out)
+            plain(value, true, 10_000, &mut out).map(|()| out)
         });
         printed.map_err(|error| report(&error, ReportOptions::default()))
     });

@@ -113,7 +113,7 @@ impl Work<'_> {
             }
             Output::Plain => {
                 let value = if self.request.strict { interp.force_deep(value)? } else { value };
-                plain(value, interp.settings().max_call_depth, &mut out.bytes)?;
+                plain(value, self.request.strict, interp.settings().max_call_depth, &mut out.bytes)?;
                 out.bytes.push(b'\n');
             }
         }

@@ -63,6 +63,8 @@ fn values_are_printed_in_every_form() {
     for (arguments, expected) in [
         (&["--eval", "-E", "{ a = 1 + 1; }"][..], "{ a = <CODE>; }\n"),
         (&["--eval", "--strict", "-E", "{ a = 1 + 1; }"], "{ a = 2; }\n"),
+        (&["--eval", "-E", "{ f = x: x; l = [ (x: x) ]; }.l"], "[ <CODE> ]\n"),
+        (&["--eval", "--strict", "-E", "{ f = x: x; }"], "{ f = <LAMBDA>; }\n"),
         (&["--eval", "--json", "-E", "{ a = [ 1 null ]; }"], "{\"a\":[1,null]}\n"),
         (&["--eval", "--raw", "-E", "\"a\\nb\""], "a\nb"),
         (
@@ -242,6 +244,8 @@ fn nix_prints_the_same() {
         &["--eval"][..],
         &["--eval", "--strict"],
         &["--eval", "--strict", "-A", "l"],
+        &["--eval", "-A", "l"],
+        &["--eval", "-E", "{ f = x: x; l = [ (x: x) 1 ]; }"],
         &["--eval", "-A", "v", "--argstr", "v", "x"],
         &["--eval", "-A", "v", "--arg", "v", "[ 1 ]"],
         &["--eval", "--json", "-A", "l.x"],
