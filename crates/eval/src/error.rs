@@ -58,6 +58,8 @@ pub enum ErrorKind {
     InfiniteRecursion(Cycle),
     /// Calls nested too deeply, or no stack left. Not remembered by thunks: from elsewhere it may work.
     StackTooDeep,
+    /// Somebody stopped the evaluation. Not remembered by thunks either.
+    Interrupted,
     /// Text that does not parse.
     Syntax {
         /// All its errors.

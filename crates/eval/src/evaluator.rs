@@ -2,6 +2,7 @@
 
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 
 use nix_formats::store_path::StorePath;
@@ -31,6 +32,8 @@ pub struct Evaluator(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) host: Box<dyn Host>,
     pub(crate) settings: Settings,
+    /// How deep calls may nest: the setting, or nothing for a moment to stop all threads.
+    pub(crate) max_depth: AtomicU32,
     pub(crate) stats: Totals,
     /// The value of each file that was imported, by its resolved path; a thunk makes the first of several threads
     /// evaluate it and the others wait.
@@ -55,6 +58,7 @@ impl Evaluator {
     pub fn new(host: Box<dyn Host>, settings: Settings) -> Evaluator {
         let shared = Shared {
             host,
+            max_depth: AtomicU32::new(settings.max_call_depth),
             settings,
             stats: Totals::default(),
             files: Mutex::default(),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nix_formats::content_address::Method;
-use nix_formats::derivation::Derivation;
 use nix_formats::hash::Hash;
 use nix_formats::store_path::StorePath;
 use thiserror::Error as ThisError;
@@ -35,7 +34,7 @@ pub trait Host: Send + Sync {
 
     /// Takes note of a derivation, `aterm` being its text and `path` the path of that. It may be written now, later,
     /// or never (read-only evaluation).
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation, aterm: &[u8]) -> Result<(), HostError>;
+    fn add_derivation(&self, path: &StorePath, aterm: Vec<u8>) -> Result<(), HostError>;
 
     /// Makes store objects exist, building if need be, so that evaluation can read them (import from derivation).
     /// Returns the store path of each.

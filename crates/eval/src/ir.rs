@@ -3,6 +3,8 @@
 //! A node is two words: what it is, and a small operand or a reference to its parts in the heap. Parts hold their
 //! children in place, so that a thunk can point at any of them.
 
+use std::sync::OnceLock;
+
 use crate::heap::{InlineCache, Shape, Value};
 use crate::position::Pos;
 use crate::symbol::Symbol;
@@ -20,6 +22,8 @@ pub enum Expr {
         /// Where it is written.
         pos: Pos,
     },
+    /// A variable of a `let`, which is evaluated in its slot when it is first needed.
+    Lazy(&'static LazyVar),
     /// A variable that some `with` may define.
     WithVar(&'static WithVar),
     /// `base.name`
@@ -68,6 +72,7 @@ impl Expr {
         match self {
             Expr::Const(_) | Expr::Attrs(_) | Expr::RecAttrs(_) => Pos::NONE,
             Expr::Var { pos, .. } => *pos,
+            Expr::Lazy(node) => node.pos,
             Expr::WithVar(node) => node.pos,
             Expr::SelectOne(node) => node.name.pos,
             Expr::Select(Select { path, .. }) | Expr::HasAttr(HasAttr { path, .. }) => match path.last() {
@@ -149,6 +154,44 @@ pub struct Not {
     pub operand: Expr,
     /// Where the operand is written.
     pub pos: Pos,
+}
+
+/// The values of the variables of one `let`, slot for slot. The variables refer to it before it is complete.
+#[derive(Default)]
+pub struct Bindings(OnceLock<&'static [Expr]>);
+
+impl Bindings {
+    /// Says what the variables are.
+    pub fn complete(&self, values: &'static [Expr]) {
+        assert!(self.0.set(values).is_ok(), "a `let` is compiled once");
+    }
+
+    /// What a variable is.
+    pub fn get(&self, index: u32) -> &'static Expr {
+        &self.0.get().expect("code runs after it is compiled")[index as usize]
+    }
+}
+
+/// A variable of a `let`. Nothing is done for it where the `let` begins: while its slot is empty, its value is what
+/// evaluating its binding in that scope gives.
+pub struct LazyVar {
+    /// What it is bound to.
+    pub bindings: &'static Bindings,
+    /// Its place among the bindings.
+    pub index: u32,
+    /// Levels up.
+    pub depth: u16,
+    /// Slot in that scope.
+    pub slot: u32,
+    /// Where it is written.
+    pub pos: Pos,
+}
+
+impl LazyVar {
+    /// What it is bound to; to be evaluated in the scope that has its slot.
+    pub fn binding(&self) -> &'static Expr {
+        self.bindings.get(self.index)
+    }
 }
 
 /// A variable that no enclosing scope binds, so that the `with`s around it are asked, innermost first.
@@ -245,16 +288,11 @@ pub struct RecAttrs {
     pub overrides: Option<u32>,
 }
 
-/// `let … in body`
+/// `let … in body` with a scope of its own. In the body of a function, the variables live in the function's scope, and
+/// nothing is left of the `let` but its body.
 pub struct Let {
-    /// The slot of the first variable. Zero in a scope of its own.
-    pub first: u32,
-    /// Whether the variables live in the scope of the function whose body this is, instead of in a new one.
-    pub shares_scope: bool,
-    /// The values, slot for slot.
-    pub bindings: &'static [Binding],
-    /// The sources of `inherit (…)`.
-    pub sources: &'static [Expr],
+    /// The number of variables.
+    pub slots: u32,
     /// The body.
     pub body: Expr,
 }

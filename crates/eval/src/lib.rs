@@ -38,7 +38,7 @@ pub use heap::{Attr, Attrs, AttrsBuilder, Context, Kind, List, Str, StrBuilder, 
 pub use host::{
     CopyPath, FetchRequest, FetchValue, Fetched, Fetcher, FileType, Filter, Host, HostError, Level, LockedFlake, Wanted,
 };
-pub use interp::{Coercion, ContextElement, Interp, pos_value};
+pub use interp::{Coercion, ContextElement, Interp, Stopper, pos_value};
 pub use position::{Origin, Pos, Source};
 pub use settings::{SearchPathEntry, Settings};
 pub use stats::Statistics;

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use nix_formats::content_address::{ContentAddress, Method};
-use nix_formats::derivation::Derivation;
 use nix_formats::hash::{Hash, HashAlgo, HashWriter};
 use nix_formats::nar::Writer;
 use nix_formats::store_path::{self, StorePath};
@@ -74,7 +73,7 @@ impl Host for ReadOnlyHost {
         store_path::text_path(name, contents, &references).map_err(|error| HostError::Failed(error.to_string()))
     }
 
-    fn add_derivation(&self, _: &StorePath, _: &Derivation, _: &[u8]) -> Result<(), HostError> {
+    fn add_derivation(&self, _: &StorePath, _: Vec<u8>) -> Result<(), HostError> {
         Ok(())
     }
 

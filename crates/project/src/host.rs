@@ -7,7 +7,6 @@ use std::time::UNIX_EPOCH;
 
 use eval::{CopyPath, FetchRequest, FetchValue, Fetched, FileType, Host, HostError, Level, LockedFlake, Wanted};
 use fetch::TreeState;
-use nix_formats::derivation::Derivation;
 use nix_formats::store_path::StorePath;
 use store::Store;
 use store::progress::Progress;
@@ -144,8 +143,8 @@ impl Host for ProjectHost {
         self.opened()?.store.add_text(name, contents, &references).map_err(failed)
     }
 
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation, _aterm: &[u8]) -> Result<(), HostError> {
-        self.derivations.note(path, derivation);
+    fn add_derivation(&self, path: &StorePath, aterm: Vec<u8>) -> Result<(), HostError> {
+        self.derivations.note(path, aterm);
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 use syntax::{BinaryOp, Key, KeyName, Name, Node, NodeId, Part, PathBase, Run, Span};
 
 use super::Compiler;
+use super::scopes::Found;
+use super::sets::lazy_variable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::heap::{self, InlineCache, List, Str, Value};
 use crate::interp::paths;
@@ -67,9 +69,17 @@ impl Compiler<'_> {
     }
 
     /// A variable, seen from `extra` levels further in than the names that are bound now.
+    fn bound(&mut self, found: &Found, extra: u32, span: Span) -> Expr {
+        let (depth, slot, pos) = (levels(found.depth + extra), found.slot, self.pos(span));
+        match found.lazy {
+            None => Expr::Var { depth, slot, pos },
+            Some(lazy) => lazy_variable(lazy, depth, slot, pos),
+        }
+    }
+
     pub(super) fn variable(&mut self, name: Name, extra: u32, span: Span) -> Result<Expr> {
-        if let Some((depth, slot)) = self.scopes.find(name) {
-            return Ok(Expr::Var { depth: levels(depth + extra), slot, pos: self.pos(span) });
+        if let Some(found) = self.scopes.find(name) {
+            return Ok(self.bound(&found, extra, span));
         }
         let symbol = self.names[name.0 as usize];
         if let Some(value) = self.around.globals.get(&symbol) {
@@ -90,8 +100,8 @@ impl Compiler<'_> {
 
     /// What a name that the syntax implies (`__sub`, `__findFile`) means here.
     fn implied(&mut self, name: Symbol, span: Span) -> Expr {
-        if let Some((depth, slot)) = self.ast.find_name(name.bytes()).and_then(|name| self.scopes.find(name)) {
-            return Expr::Var { depth: levels(depth), slot, pos: self.pos(span) };
+        if let Some(found) = self.ast.find_name(name.bytes()).and_then(|name| self.scopes.find(name)) {
+            return self.bound(&found, 0, span);
         }
         Expr::Const(self.around.globals.get(&name).copied().unwrap_or(Value::NULL))
     }

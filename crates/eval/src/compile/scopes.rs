@@ -2,6 +2,8 @@
 
 use syntax::Name;
 
+use crate::ir::Bindings;
+
 /// The scopes around the expression that is being compiled. One level is one environment of the interpreter.
 pub(super) struct Scopes {
     /// For each name of the tree, what binds it, innermost last.
@@ -15,6 +17,21 @@ pub(super) struct Scopes {
 struct Slot {
     level: u32,
     slot: u32,
+    lazy: Option<Lazy>,
+}
+
+/// A variable of a `let`: what it is bound to, and the slot of the first of its bindings.
+#[derive(Clone, Copy)]
+pub(super) struct Lazy {
+    pub(super) bindings: &'static Bindings,
+    pub(super) first: u32,
+}
+
+/// What a name means.
+pub(super) struct Found {
+    pub(super) depth: u32,
+    pub(super) slot: u32,
+    pub(super) lazy: Option<Lazy>,
 }
 
 /// One environment: what it binds, to be unbound at its end, and how many variables it has.
@@ -53,11 +70,25 @@ impl Scopes {
 
     /// Makes `name` mean a slot of the innermost scope.
     pub(super) fn bind(&mut self, name: Name, slot: u32) {
+        self.bind_slot(name, slot, None);
+    }
+
+    /// Makes `name` mean a slot of the innermost scope that is filled when it is first needed.
+    pub(super) fn bind_lazy(&mut self, name: Name, slot: u32, lazy: Lazy) {
+        self.bind_slot(name, slot, Some(lazy));
+    }
+
+    fn bind_slot(&mut self, name: Name, slot: u32, lazy: Option<Lazy>) {
         let level = self.levels.len() as u32 - 1;
-        self.bindings[name.0 as usize].push(Slot { level, slot });
+        self.bindings[name.0 as usize].push(Slot { level, slot, lazy });
         let innermost = self.levels.last_mut().expect("a scope is open");
         innermost.bound.push(name);
         innermost.slots = innermost.slots.max(slot + 1);
+    }
+
+    /// Takes slots of the innermost scope for what has no name.
+    pub(super) fn reserve(&mut self, slots: u32) {
+        self.levels.last_mut().expect("a scope is open").slots += slots;
     }
 
     /// Ends the meaning of the names that were bound last in the innermost scope, down to `count` of them, while
@@ -79,10 +110,10 @@ impl Scopes {
         self.levels.last().map_or(0, |level| level.slots)
     }
 
-    /// The depth and slot of a name, if a scope binds it.
-    pub(super) fn find(&self, name: Name) -> Option<(u32, u32)> {
-        let found = self.bindings[name.0 as usize].last()?;
-        Some((self.levels.len() as u32 - 1 - found.level, found.slot))
+    /// What a name means, if a scope binds it.
+    pub(super) fn find(&self, name: Name) -> Option<Found> {
+        let Slot { level, slot, lazy } = *self.bindings[name.0 as usize].last()?;
+        Some(Found { depth: self.levels.len() as u32 - 1 - level, slot, lazy })
     }
 
     /// Whether a scope binds the name.

@@ -3,9 +3,11 @@
 use syntax::{AttrSet, AttrValue, Node, NodeId, SetId};
 
 use super::Compiler;
+use super::scopes::Lazy;
 use crate::error::Result;
 use crate::heap::{self, Shape};
-use crate::ir::{AttrsLiteral, Binding, Dynamic, Expr, Let, RecAttrs};
+use crate::ir::{AttrsLiteral, Binding, Bindings, Dynamic, Expr, LazyVar, Let, RecAttrs, SelectOne};
+use crate::position::Pos;
 use crate::symbol::Symbol;
 
 impl Compiler<'_> {
@@ -100,10 +102,9 @@ impl Compiler<'_> {
     pub(super) fn let_in(&mut self, id: SetId, body: NodeId) -> Result<Expr> {
         let ast = self.ast;
         let set = ast.set(id);
-        let order: Vec<usize> = (0..set.attrs.len()).collect();
-        let inherited = self.inherited(set, &order, 1)?;
+        let inherited = self.inherited(set, &in_order(set), 1)?;
         self.scopes.enter_scope();
-        let built = self.let_bound(set, &order, inherited, body, false);
+        let built = self.let_bound(set, inherited, body, false);
         self.scopes.leave();
         built
     }
@@ -112,10 +113,9 @@ impl Compiler<'_> {
     pub(super) fn let_here(&mut self, id: SetId, body: NodeId) -> Result<Expr> {
         let ast = self.ast;
         let set = ast.set(id);
-        let order: Vec<usize> = (0..set.attrs.len()).collect();
-        let inherited = self.inherited(set, &order, 0)?;
+        let inherited = self.inherited(set, &in_order(set), 0)?;
         let bound = self.scopes.bound_count();
-        let built = self.let_bound(set, &order, inherited, body, true);
+        let built = self.let_bound(set, inherited, body, true);
         self.scopes.unbind_to(bound);
         built
     }
@@ -123,17 +123,47 @@ impl Compiler<'_> {
     fn let_bound(
         &mut self,
         set: &AttrSet,
-        order: &[usize],
         inherited: Vec<Option<Expr>>,
         body: NodeId,
         shares_scope: bool,
     ) -> Result<Expr> {
-        let first = self.scopes.next_slot();
-        for (index, attr) in set.attrs.iter().enumerate() {
-            self.scopes.bind(attr.name, first + index as u32);
+        let lazy = Lazy { bindings: heap::new(Bindings::default()), first: self.scopes.next_slot() };
+        for (slot, attr) in (lazy.first..).zip(&set.attrs) {
+            self.scopes.bind_lazy(attr.name, slot, lazy);
         }
-        let (bindings, sources) = self.bindings(set, order, inherited)?;
+        let first_source = self.scopes.next_slot();
+        self.scopes.reserve(set.inherit_from.len() as u32);
+        let mut values = Vec::with_capacity(set.attrs.len() + set.inherit_from.len());
+        for (attr, inherited) in set.attrs.iter().zip(inherited) {
+            values.push(match (attr.value, inherited) {
+                (_, Some(expr)) => expr,
+                (AttrValue::Expr(id) | AttrValue::Inherit(id), None) => self.expr(id)?,
+                (AttrValue::InheritFrom(source), None) => {
+                    let pos = self.node_pos(set.inherit_from[source as usize]);
+                    let base = lazy_variable(lazy, 0, first_source + source, pos);
+                    let name = self.select_name(self.names[attr.name.0 as usize], attr.span);
+                    Expr::SelectOne(heap::new(SelectOne { base, name }))
+                }
+            });
+        }
+        // The sources are variables without a name: each is evaluated once for all attributes that come from it.
+        for source in &set.inherit_from {
+            values.push(self.expr(*source)?);
+        }
+        let slots = values.len() as u32;
+        lazy.bindings.complete(heap::slice_from_iter(values));
         let body = self.expr(body)?;
-        Ok(Expr::Let(heap::new(Let { first, shares_scope, bindings, sources, body })))
+        Ok(if shares_scope { body } else { Expr::Let(heap::new(Let { slots, body })) })
     }
+}
+
+/// The attributes as they are written.
+fn in_order(set: &AttrSet) -> Vec<usize> {
+    (0..set.attrs.len()).collect()
+}
+
+/// A variable of a `let`, in the scope `depth` levels up.
+pub(super) fn lazy_variable(lazy: Lazy, depth: u16, slot: u32, pos: Pos) -> Expr {
+    let Lazy { bindings, first } = lazy;
+    Expr::Lazy(heap::new(LazyVar { bindings, index: slot - first, depth, slot, pos }))
 }

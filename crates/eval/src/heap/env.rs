@@ -3,12 +3,12 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Value, arena};
+use super::{Value, arena, thunk};
 use crate::stats::count;
 
 /// The variables of one scope. The compiler resolved every variable to a number of scopes to go up and a slot.
 ///
-/// In memory, the slots follow this word, each zero or the word of a value. A scope with very many variables has their
+/// In memory, the slots follow this word, each zero, the word of a value, or who computes it in place. A scope with very many variables has their
 /// number in the word before.
 #[repr(C)]
 pub struct Env {
@@ -87,12 +87,53 @@ impl Env {
         env
     }
 
-    /// The value of a variable; `None` while its scope is being set up.
+    /// The value of a variable; `None` while its scope is being set up, or while it is computed in place.
     #[inline]
     pub fn get(&'static self, slot: u32) -> Option<Value> {
-        let bits = self.slots()[slot as usize].load(Ordering::Acquire);
-        // SAFETY: a slot is zero or was written by `set` with the word of a value.
-        (bits != 0).then(|| unsafe { Value::from_bits(bits) })
+        value_of(self.slots()[slot as usize].load(Ordering::Acquire))
+    }
+
+    /// Takes on to compute a variable that has no value yet. Then [`Env::finish`] or [`Env::release`] has to be called.
+    #[inline]
+    pub fn claim(&'static self, slot: u32, thread: u32) -> SlotClaim {
+        let state = self.slot_word(slot);
+        let mine = thunk::running_in(thread);
+        match state.compare_exchange(0, mine, Ordering::Acquire, Ordering::Acquire) {
+            Ok(_) => SlotClaim::Mine,
+            Err(word) => value_of(word).map_or_else(|| SlotClaim::Running(thunk::owner(word)), SlotClaim::Done),
+        }
+    }
+
+    /// Stores a computed value. Returns whether somebody waits for it.
+    #[inline]
+    pub fn finish(&'static self, slot: u32, value: Value) -> bool {
+        thunk::settle(self.slot_word(slot), value.bits())
+    }
+
+    /// Gives up computing a value, which whoever asks next begins anew. Returns whether somebody waits for it.
+    pub fn release(&'static self, slot: u32) -> bool {
+        thunk::settle(self.slot_word(slot), 0)
+    }
+
+    /// Gives a variable a value unless it has one or is being computed; the value it has then, if any.
+    #[inline]
+    pub fn offer(&'static self, slot: u32, value: Value) -> Option<Value> {
+        match self.slot_word(slot).compare_exchange(0, value.bits(), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Some(value),
+            Err(word) => value_of(word),
+        }
+    }
+
+    /// Whether nothing was done for a variable yet.
+    #[inline]
+    pub fn is_empty(&'static self, slot: u32) -> bool {
+        self.slot_word(slot).load(Ordering::Relaxed) == 0
+    }
+
+    /// The word that holds a variable's value, or says who computes it.
+    #[inline]
+    pub fn slot_word(&'static self, slot: u32) -> &'static AtomicU64 {
+        &self.slots()[slot as usize]
     }
 
     /// Gives a variable its value.
@@ -100,6 +141,22 @@ impl Env {
     pub fn set(&'static self, slot: u32, value: Value) {
         self.slots()[slot as usize].store(value.bits(), Ordering::Release);
     }
+}
+
+#[inline]
+fn value_of(bits: u64) -> Option<Value> {
+    // SAFETY: a slot is zero, says who computes it, or was written with the word of a value.
+    (bits != 0 && !thunk::is_running(bits)).then(|| unsafe { Value::from_bits(bits) })
+}
+
+/// What a thread finds when it wants a variable's value.
+pub enum SlotClaim {
+    /// The value is there; it may be a thunk.
+    Done(Value),
+    /// This thread has to compute it.
+    Mine,
+    /// A thread, maybe this one, is computing it.
+    Running(u32),
 }
 
 #[cfg(test)]

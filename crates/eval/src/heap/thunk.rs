@@ -80,6 +80,44 @@ fn running(kind: u64, thread: u32) -> u64 {
     kind << KIND_SHIFT | u64::from(thread) << 3 | value::THUNK
 }
 
+/// The word of a state in which `thread` computes.
+#[inline]
+pub(super) fn running_in(thread: u32) -> u64 {
+    running(RUNNING, thread)
+}
+
+/// Whether the word is that of a state in which some thread computes.
+#[inline]
+pub(super) fn is_running(word: u64) -> bool {
+    word & 0b111 == value::THUNK && word >> KIND_SHIFT >= RUNNING
+}
+
+/// The thread that computes, of a word that [`is_running`].
+#[inline]
+pub(super) fn owner(word: u64) -> u32 {
+    ((word & ADDRESS) >> 3) as u32
+}
+
+/// Ends a computation. Returns whether somebody waits for it.
+#[inline]
+pub(super) fn settle(state: &AtomicU64, word: u64) -> bool {
+    let before = state.swap(word, Ordering::AcqRel);
+    is_running(before) && before >> KIND_SHIFT == AWAITED
+}
+
+/// Notes that somebody waits. Returns the thread that computes; `None` if none does any more.
+pub fn announce_waiter(state: &AtomicU64) -> Option<u32> {
+    let mut word = state.load(Ordering::Acquire);
+    while is_running(word) {
+        let awaited = running(AWAITED, owner(word));
+        match state.compare_exchange(word, awaited, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return Some(owner(word)),
+            Err(other) => word = other,
+        }
+    }
+    None
+}
+
 impl Thunk {
     /// A thunk that nobody has asked for yet.
     #[inline]
@@ -111,7 +149,7 @@ impl Thunk {
                 return Claim::Done(unsafe { Value::from_bits(word) });
             }
             match word >> KIND_SHIFT {
-                RUNNING | AWAITED => return Claim::Running(((word & ADDRESS) >> 3) as u32),
+                RUNNING | AWAITED => return Claim::Running(owner(word)),
                 _ => {}
             }
             let mine = running(RUNNING, thread);
@@ -145,7 +183,7 @@ impl Thunk {
     #[inline]
     pub fn finish(&self, value: Value) -> bool {
         debug_assert!(!value.is_thunk());
-        self.state.swap(value.bits(), Ordering::AcqRel) >> KIND_SHIFT == AWAITED
+        settle(&self.state, value.bits())
     }
 
     /// Gives the computation back after it failed, for whoever asks next: a failure is not remembered, because from
@@ -157,23 +195,12 @@ impl Thunk {
             Deferred::Apply2(function, _) => pack(APPLY2, function),
             Deferred::Select(name, _) => pack(SELECT, name),
         };
-        self.state.swap(word, Ordering::AcqRel) >> KIND_SHIFT == AWAITED
+        settle(&self.state, word)
     }
 
-    /// Notes that somebody waits. Returns the thread that computes; `None` if the thunk is not running any more.
-    pub fn announce_waiter(&self) -> Option<u32> {
-        let mut word = self.state.load(Ordering::Acquire);
-        loop {
-            if word & 0b111 != value::THUNK || !matches!(word >> KIND_SHIFT, RUNNING | AWAITED) {
-                return None;
-            }
-            let owner = ((word & ADDRESS) >> 3) as u32;
-            let awaited = running(AWAITED, owner);
-            match self.state.compare_exchange(word, awaited, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(owner),
-                Err(other) => word = other,
-            }
-        }
+    /// The word that says who computes it.
+    pub fn state_word(&self) -> &AtomicU64 {
+        &self.state
     }
 
     /// The state, for display.

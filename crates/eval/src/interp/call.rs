@@ -8,12 +8,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::heap::{Attrs, Closure, Env, Kind, Value};
 use crate::ir::{Call, Formal, Lambda, Pattern};
 use crate::position::Pos;
+use crate::report::near_names;
 use crate::stats::count;
 use crate::symbol::Symbol;
 
 type Args = SmallVec<[Value; 6]>;
 
 impl Interp {
+    #[inline(never)]
     pub(super) fn eval_call(&self, call: &'static Call, env: &'static Env) -> Result<Value> {
         let function = self.eval(&call.function, env)?;
         if let Some(closure) = function.as_closure()
@@ -139,7 +141,7 @@ impl Interp {
                     matched += 1;
                 }
                 None if formal.default.is_some() => {}
-                None => return Err(missing_argument(lambda, pattern, formal)),
+                None => return Err(missing_argument(lambda, pattern, formal, attrs)),
             }
         }
         if !pattern.ellipsis && matched != attrs.len() {
@@ -257,9 +259,16 @@ fn describe(lambda: &Lambda) -> String {
 }
 
 #[cold]
-fn missing_argument(lambda: &Lambda, pattern: &Pattern, formal: &Formal) -> Box<Error> {
+fn missing_argument(lambda: &Lambda, pattern: &Pattern, formal: &Formal, attrs: &'static Attrs) -> Box<Error> {
     let kind = ErrorKind::WrongArgument { name: formal.name, candidates: names(pattern), definition: lambda.pos() };
-    Error::new(kind, format!("{} is called without the required argument '{}'", describe(lambda), formal.name))
+    let mut message = format!("{} is called without the required argument '{}'", describe(lambda), formal.name);
+    let others: Vec<Symbol> =
+        attrs.by_name().map(|attr| attr.name).filter(|name| pattern.shape.slot(*name).is_none()).collect();
+    // Most often it is there, misspelt.
+    if let Some(near) = near_names(formal.name, &others).first() {
+        message.push_str(&format!(", but with {near}"));
+    }
+    Error::new(kind, message)
 }
 
 #[cold]

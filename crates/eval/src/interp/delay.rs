@@ -7,7 +7,7 @@
 
 use super::Interp;
 use crate::heap::{Deferred, Env, Kind, Thunk, Value};
-use crate::ir::{Expr, Operator, Pair, SelectName, Step, WithVar};
+use crate::ir::{Expr, LazyVar, Operator, Pair, SelectName, Step, WithVar};
 use crate::stats::count;
 
 impl Interp {
@@ -19,6 +19,7 @@ impl Interp {
             // No value yet: the scope is being set up.
             Expr::Var { depth, slot, .. } => env.up((*depth).into()).get(*slot),
             Expr::Lambda(lambda) => return Value::closure(lambda, env),
+            Expr::Lazy(variable) => return self.delay_variable(expr, variable, env),
             Expr::WithVar(variable) => of_with(variable, env),
             _ => None,
         };
@@ -29,6 +30,33 @@ impl Interp {
             }
             None => self.suspend(expr, env),
         }
+    }
+
+    /// The same for a variable of a `let`. Whoever shares it before it is needed gets one thunk, which stays in its slot.
+    #[inline]
+    fn delay_variable(&self, expr: &'static Expr, variable: &'static LazyVar, env: &'static Env) -> Value {
+        let scope = env.up(variable.depth.into());
+        let known = match scope.get(variable.slot) {
+            None if scope.is_empty(variable.slot) => self.share_variable(variable, scope),
+            known => known,
+        };
+        match known {
+            Some(value) => {
+                count(|counters| &counters.thunks_avoided, 1);
+                value
+            }
+            // It is being computed.
+            None => self.suspend(expr, env),
+        }
+    }
+
+    fn share_variable(&self, variable: &'static LazyVar, scope: &'static Env) -> Option<Value> {
+        let value = match variable.binding() {
+            // Variables that stand for each other in a circle are an error of whoever needs one.
+            binding @ Expr::Lazy(_) => self.suspend(binding, scope),
+            binding => self.delay(binding, scope),
+        };
+        scope.offer(variable.slot, value)
     }
 
     /// The same for the argument of a function.
@@ -67,6 +95,7 @@ fn at_hand(expr: &'static Expr, env: &'static Env) -> Option<Value> {
     match expr {
         Expr::Const(value) => value.resolved(),
         Expr::Var { depth, slot, .. } => env.up((*depth).into()).get(*slot)?.resolved(),
+        Expr::Lazy(variable) => env.up(variable.depth.into()).get(variable.slot)?.resolved(),
         Expr::SelectOne(node) => attribute(at_hand(&node.base, env)?, &node.name),
         Expr::Select(node) => node.path.iter().try_fold(at_hand(&node.base, env)?, |base, step| match step {
             Step::Static(name) => attribute(base, name),

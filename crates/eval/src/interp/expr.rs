@@ -8,7 +8,23 @@ use crate::position::Pos;
 
 impl Interp {
     /// The value of an expression, which is never a thunk. What is inside it may be.
+    ///
+    /// Most operands are constants and variables whose value is there: those cost no call.
+    #[inline]
     pub(crate) fn eval(&self, expr: &'static Expr, env: &'static Env) -> Result<Value> {
+        let known = match expr {
+            Expr::Const(value) => value.resolved(),
+            Expr::Var { depth, slot, .. } => env.up((*depth).into()).get(*slot).and_then(Value::resolved),
+            Expr::Lazy(variable) => env.up(variable.depth.into()).get(variable.slot).and_then(Value::resolved),
+            _ => None,
+        };
+        match known {
+            Some(value) => Ok(value),
+            None => self.compute_expr(expr, env),
+        }
+    }
+
+    fn compute_expr(&self, expr: &'static Expr, env: &'static Env) -> Result<Value> {
         self.check_stack()?;
         let (mut expr, mut env) = (expr, env);
         loop {
@@ -17,6 +33,9 @@ impl Interp {
                 Expr::Var { depth, slot, pos } => {
                     let value = env.up((*depth).into()).get(*slot).ok_or_else(|| wait::infinite_recursion(None))?;
                     return self.force(value).map_err(|error| error.at(*pos));
+                }
+                Expr::Lazy(variable) => {
+                    return self.force_variable(variable, env).map_err(|error| error.at(variable.pos));
                 }
                 Expr::SelectOne(node) => {
                     let base = self.eval(&node.base, env)?;
@@ -28,10 +47,7 @@ impl Interp {
                     expr = if condition { &node.consequence } else { &node.alternative };
                 }
                 Expr::Let(node) => {
-                    if !node.shares_scope {
-                        env = Env::new(Some(env), node.bindings.len());
-                    }
-                    self.bind(node.bindings, node.sources, env, node.first);
+                    env = Env::new(Some(env), node.slots as usize);
                     expr = &node.body;
                 }
                 Expr::Attrs(literal) => return self.attrs_literal(literal, env),
@@ -70,6 +86,7 @@ impl Interp {
         }
     }
 
+    #[inline(never)]
     fn check_assertion(&self, node: &'static Assert, env: &'static Env) -> Result<()> {
         if self.eval_bool(&node.condition, env, node.pos)? {
             return Ok(());
@@ -82,6 +99,7 @@ impl Interp {
         Err(Error::new(ErrorKind::Assert, message).at(node.pos))
     }
 
+    #[inline(never)]
     fn with_var(&self, variable: &'static WithVar, env: &'static Env) -> Result<Value> {
         for (index, depth) in variable.scopes.iter().enumerate() {
             let scope = self.with_scope(env.up(*depth), variable.pos)?;
@@ -107,6 +125,7 @@ impl Interp {
         scope.as_attrs().ok_or_else(|| super::access::expected("a set (for 'with')", scope).at(pos))
     }
 
+    #[inline(never)]
     fn list_literal(&self, operands: &'static Operands, env: &'static Env) -> List {
         List::build(operands.items.len(), |out| {
             for item in operands.items {
@@ -115,6 +134,7 @@ impl Interp {
         })
     }
 
+    #[inline(never)]
     fn concat_lists(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
         let mut lists = smallvec::SmallVec::<[List; 8]>::new();
         for (item, pos) in operands.items.iter().zip(operands.positions) {

@@ -22,8 +22,9 @@ use syntax::Span;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluator::Shared;
-use crate::heap::{AttrsBuilder, Claim, Deferred, Thunk, Value};
+use crate::heap::{AttrsBuilder, Claim, Deferred, Env, SlotClaim, Thunk, Value};
 use crate::host::Host;
+use crate::ir::LazyVar;
 use crate::position::{Origin, Pos, Source};
 use crate::settings::Settings;
 use crate::stats::count;
@@ -39,16 +40,30 @@ pub struct Interp {
     thread: u32,
     stack_limit: usize,
     depth: Cell<u32>,
-    max_depth: u32,
 }
 
 static NEXT_THREAD: AtomicU32 = AtomicU32::new(1);
 
+/// Stops evaluations from another thread.
+pub struct Stopper(Arc<Shared>);
+
+impl Stopper {
+    /// Makes what is being evaluated fail with [`ErrorKind::Interrupted`], and what begins before [`Stopper::reset`].
+    /// What was not finished can be evaluated again. Whether this is new: it is false after a stop without a reset.
+    pub fn stop(&self) -> bool {
+        self.0.max_depth.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Lets evaluations go on.
+    pub fn reset(&self) {
+        self.0.max_depth.store(self.0.settings.max_call_depth, Ordering::Relaxed);
+    }
+}
+
 impl Interp {
     pub(crate) fn new(shared: Arc<Shared>, stack_limit: usize) -> Interp {
-        let max_depth = shared.settings.max_call_depth;
         let thread = NEXT_THREAD.fetch_add(1, Ordering::Relaxed);
-        Interp { shared, thread, stack_limit, depth: Cell::new(0), max_depth }
+        Interp { shared, thread, stack_limit, depth: Cell::new(0) }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -86,8 +101,10 @@ impl Interp {
             match thunk.claim(self.thread) {
                 Claim::Done(value) => return Ok(value),
                 Claim::Mine(deferred) => return self.compute(thunk, deferred),
-                Claim::Running(owner) if owner == self.thread => return Err(wait::infinite_recursion(Some(thunk))),
-                Claim::Running(_) => wait::wait(thunk, self.thread)?,
+                Claim::Running(owner) if owner == self.thread => {
+                    return Err(wait::infinite_recursion(Some(thunk.state_word())));
+                }
+                Claim::Running(_) => wait::wait(thunk.state_word(), self.thread)?,
             }
         }
     }
@@ -102,8 +119,39 @@ impl Interp {
         let awaited = match &mut result {
             Ok(value) => thunk.finish(*value),
             Err(error) => {
-                wait::note_cycle(error, thunk, &deferred);
+                wait::note_cycle(error, thunk.state_word(), wait::place(&deferred));
                 thunk.release(deferred)
+            }
+        };
+        if awaited {
+            wait::wake();
+        }
+        result
+    }
+
+    /// The value of a variable of a `let`, computed in its slot if need be.
+    fn force_variable(&self, variable: &'static LazyVar, env: &'static Env) -> Result<Value> {
+        let scope = env.up(variable.depth.into());
+        loop {
+            match scope.claim(variable.slot, self.thread) {
+                SlotClaim::Done(value) => return self.force(value),
+                SlotClaim::Mine => return self.compute_variable(variable, scope),
+                SlotClaim::Running(owner) if owner == self.thread => {
+                    return Err(wait::infinite_recursion(Some(scope.slot_word(variable.slot))));
+                }
+                SlotClaim::Running(_) => wait::wait(scope.slot_word(variable.slot), self.thread)?,
+            }
+        }
+    }
+
+    fn compute_variable(&self, variable: &'static LazyVar, scope: &'static Env) -> Result<Value> {
+        let binding = variable.binding();
+        let mut result = self.eval(binding, scope);
+        let awaited = match &mut result {
+            Ok(value) => scope.finish(variable.slot, *value),
+            Err(error) => {
+                wait::note_cycle(error, scope.slot_word(variable.slot), binding.pos());
+                scope.release(variable.slot)
             }
         };
         if awaited {
@@ -130,14 +178,28 @@ impl Interp {
     #[inline]
     pub(crate) fn deeper(&self) -> Result<Depth<'_>> {
         let depth = self.depth.get();
-        if depth >= self.max_depth {
-            return Err(too_deep(format!(
-                "calls are nested more than {} deep (max-call-depth); this may be an infinite recursion",
-                self.max_depth
-            )));
+        // An interrupt sets the limit to nothing, so that looking for one costs no instruction.
+        if depth >= self.shared.max_depth.load(Ordering::Relaxed) {
+            return Err(self.no_deeper());
         }
         self.depth.set(depth + 1);
         Ok(Depth(&self.depth))
+    }
+
+    #[cold]
+    fn no_deeper(&self) -> Box<Error> {
+        let max = self.settings().max_call_depth;
+        if self.depth.get() < max {
+            return Error::new(ErrorKind::Interrupted, "the evaluation was interrupted");
+        }
+        too_deep(format!(
+            "calls are nested more than {max} deep (max-call-depth); this may be an infinite recursion"
+        ))
+    }
+
+    /// A handle that stops what this evaluation does, in any of its threads.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.shared))
     }
 
     #[inline]

@@ -6,6 +6,7 @@ use crate::heap::{Env, Kind, Str, Value};
 use crate::ir::{Expr, Operands, Operator, Pair};
 
 impl Interp {
+    #[inline(never)]
     pub(super) fn binary(&self, operator: Operator, pair: &'static Pair, env: &'static Env) -> Result<Value> {
         let truth = |expr| self.eval_bool(expr, env, pair.pos);
         match operator {
@@ -36,6 +37,7 @@ impl Interp {
     }
 
     /// `a + b + c`: once the sum so far is a string, the others are appended to it all at once.
+    #[inline(never)]
     fn sum(&self, last: &'static Pair, env: &'static Env) -> Result<Value> {
         let mut pairs = smallvec::SmallVec::<[&'static Pair; 8]>::from_slice(&[last]);
         let mut first = &last.left;
@@ -117,6 +119,7 @@ impl Interp {
         }
     }
 
+    #[inline(never)]
     pub(super) fn interpolate(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
         let mut first = None;
         let mut parts = smallvec::SmallVec::<[&[u8]; 8]>::new();
@@ -139,6 +142,7 @@ impl Interp {
         })
     }
 
+    #[inline(never)]
     pub(super) fn interpolate_path(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
         let mut parts = Vec::with_capacity(operands.items.len());
         for (item, pos) in operands.items.iter().zip(operands.positions) {

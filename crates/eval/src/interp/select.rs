@@ -21,6 +21,7 @@ impl Interp {
         }
     }
 
+    #[inline(never)]
     pub(super) fn eval_select(&self, select: &'static Select, env: &'static Env) -> Result<Value> {
         let mut value = self.eval(&select.base, env)?;
         for step in select.path {
@@ -45,6 +46,7 @@ impl Interp {
         Ok(value)
     }
 
+    #[inline(never)]
     pub(super) fn has_attr(&self, node: &'static HasAttr, env: &'static Env) -> Result<Value> {
         let mut value = self.eval(&node.base, env)?;
         for (index, step) in node.path.iter().enumerate() {

@@ -12,10 +12,10 @@ use crate::symbol::Symbol;
 type Sources = SmallVec<[Value; 4]>;
 
 impl Interp {
-    /// Gives the slots of a scope, from `first` on, their values.
-    pub(super) fn bind(&self, bindings: &'static [Binding], sources: &'static [Expr], env: &'static Env, first: u32) {
-        let sources = self.sources(sources, env);
-        for (slot, binding) in (first..).zip(bindings) {
+    /// Gives the slots of a recursive set's scope their values.
+    fn bind(&self, literal: &'static AttrsLiteral, env: &'static Env) {
+        let sources = self.sources(literal.sources, env);
+        for (slot, binding) in (0..).zip(literal.bindings) {
             env.set(slot, self.binding(binding, &sources, env));
         }
     }
@@ -44,6 +44,7 @@ impl Interp {
         }
     }
 
+    #[inline(never)]
     pub(super) fn attrs_literal(&self, literal: &'static AttrsLiteral, env: &'static Env) -> Result<Value> {
         let sources = self.sources(literal.sources, env);
         let attrs = Attrs::build(literal.shape, |slot| self.binding(&literal.bindings[slot], &sources, env));
@@ -53,11 +54,12 @@ impl Interp {
         self.add_dynamic(attrs, literal.dynamic, env)
     }
 
+    #[inline(never)]
     pub(super) fn rec_attrs(&self, node: &'static RecAttrs, env: &'static Env) -> Result<Value> {
         let literal = &node.attrs;
         let env = Env::new(Some(env), literal.bindings.len());
         match node.overrides {
-            None => self.bind(literal.bindings, literal.sources, env, 0),
+            None => self.bind(literal, env),
             Some(_) => self.bind_late(literal, env),
         }
         let value = |slot: usize| env.get(slot as u32).unwrap_or(Value::NULL);
@@ -109,6 +111,7 @@ impl Interp {
         Ok(all.finish().into())
     }
 
+    #[inline(never)]
     pub(super) fn update_all(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
         let mut sets = SmallVec::<[&'static Attrs; 8]>::new();
         for (item, pos) in operands.items.iter().zip(operands.positions) {

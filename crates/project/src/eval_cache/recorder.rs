@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eval::{CopyPath, FetchRequest, FetchValue, Fetched, FileType, Host, HostError, Level, LockedFlake, Wanted};
 use nix_formats::content_address::Method;
-use nix_formats::derivation::Derivation;
 use nix_formats::flake_lock::LockFile;
 use nix_formats::store_path::StorePath;
 
@@ -245,8 +244,8 @@ impl Host for Recorder {
         self.passed(self.inner.add_text(name, contents, references))
     }
 
-    fn add_derivation(&self, path: &StorePath, derivation: &Derivation, aterm: &[u8]) -> Result<(), HostError> {
-        self.passed(self.inner.add_derivation(path, derivation, aterm))
+    fn add_derivation(&self, path: &StorePath, aterm: Vec<u8>) -> Result<(), HostError> {
+        self.passed(self.inner.add_derivation(path, aterm))
     }
 
     fn realise(&self, wanted: &[Wanted]) -> Result<Vec<StorePath>, HostError> {

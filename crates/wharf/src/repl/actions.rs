@@ -20,6 +20,19 @@ pub(super) struct Action<'a, 's> {
 }
 
 impl Action<'_, '_> {
+    /// Does work that Ctrl-C stops.
+    pub(super) fn stoppable<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        let interp = self.interp;
+        match self.session.interrupts.take() {
+            Some(interrupts) => {
+                let done = interrupts.stopping(interp, || work(self));
+                self.session.interrupts = Some(interrupts);
+                done
+            }
+            None => work(self),
+        }
+    }
+
     /// Does what a line asks for. Some commands end the evaluation.
     pub(super) fn answer(&mut self, line: &str) -> Result<Option<Ending>, Error> {
         match Command::parse(line) {

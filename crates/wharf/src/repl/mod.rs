@@ -9,6 +9,7 @@ mod command;
 mod complete;
 mod documentation;
 mod input;
+mod interrupt;
 mod scope;
 
 use std::cell::RefCell;
@@ -23,6 +24,7 @@ use crate::failure::Failure;
 use crate::settings::Settings;
 use actions::Action;
 use input::{Input, Reader};
+use interrupt::Interrupts;
 use scope::Scope;
 
 /// Something whose attributes were added to the scope, to be read again when it has changed.
@@ -53,6 +55,8 @@ struct Session<'a> {
     /// The names that the last load added.
     last_loaded: Vec<String>,
     show_trace: bool,
+    /// Lines from a pipe end with the first interrupt, as other programs do.
+    interrupts: Option<Interrupts>,
 }
 
 /// Reads and answers until the input ends.
@@ -74,6 +78,7 @@ pub(crate) fn run(
         loaded: target.map(Loaded::Target).into_iter().collect(),
         last_loaded: Vec::new(),
         show_trace: settings.show_trace,
+        interrupts: reader.is_terminal().then(Interrupts::catch).transpose()?,
     };
     let mut reader = reader;
     loop {
@@ -91,7 +96,7 @@ impl Session<'_> {
         let here = self.here.clone();
         let mut action = Action { session: self, interp, scope: Rc::clone(&scope) };
         for loaded in std::mem::take(&mut action.session.loaded) {
-            match action.load(&loaded) {
+            match action.stoppable(|action| action.load(&loaded)) {
                 Ok(()) => {}
                 Err(error) => action.session.complain(&error),
             }
@@ -103,7 +108,7 @@ impl Session<'_> {
                 Input::Interrupted => continue,
                 Input::End => break Ending::Quit,
             };
-            match action.answer(&line) {
+            match action.stoppable(|action| action.answer(&line)) {
                 Ok(None) => {}
                 Ok(Some(ending)) => break ending,
                 Err(error) => action.session.complain(&error),

@@ -70,7 +70,7 @@ fn make(interp: &Interp, name: &str, attributes: Result<Attributes>) -> Result<V
     derivation.fill_output_paths(|path| interp.hash_modulo(path)).map_err(|error| Error::other(error.to_string()))?;
     let aterm = derivation.to_aterm().map_err(|error| Error::other(error.to_string()))?;
     let path = derivation.store_path(&aterm).map_err(|error| Error::other(error.to_string()))?;
-    interp.host().add_derivation(&path, &derivation, &aterm)?;
+    interp.host().add_derivation(&path, aterm)?;
     interp.remember_derivation(&path, &derivation)?;
     outputs_value(&path, &derivation)
 }
