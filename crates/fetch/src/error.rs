@@ -57,6 +57,27 @@ pub enum FetchError {
         /// What git's library says.
         message: String,
     },
+    /// Git could not fetch a repository from another machine.
+    #[error("cannot fetch the git repository '{url}': {message}")]
+    GitFetch {
+        /// The address.
+        url: String,
+        /// What git says.
+        message: String,
+    },
+    /// The program that fetches git repositories is not there.
+    #[error(
+        "fetching the git repository '{url}' needs the program '{program}', which {problem}; install git, or use an \
+         archive ('github:', 'gitlab:', 'https:') of the revision"
+    )]
+    NoGit {
+        /// The address.
+        url: String,
+        /// The program.
+        program: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A server could not be reached, or did not answer as it should.
     #[error("cannot download '{url}': {message}")]
     Download {

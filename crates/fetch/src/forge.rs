@@ -154,7 +154,7 @@ impl Forge<'_> {
         let Some(token) = self.token else { return Vec::new() };
         match (self.scheme, token.split_once(':')) {
             (Scheme::GitLab, Some(("PAT", token))) => {
-                vec![Secret { name: "private-token", value: token.to_owned() }]
+                vec![Secret { name: "private-token".into(), value: token.to_owned() }]
             }
             (Scheme::GitLab, Some(("OAuth2", token))) => vec![Secret::bearer(token)],
             _ => vec![Secret::bearer(token)],

@@ -36,10 +36,13 @@ use store::progress::Progress;
 
 pub use caches::{Aws, CacheSettings, OpenCache, Tokens, open_cache};
 pub use error::FetchError;
+pub use git::GitProgram;
 pub use network::{Netrc, Network, NetworkSettings};
 pub use reference::locate;
 pub use state::TreeState;
 pub use tree::Tree;
+
+use reference::shown;
 
 /// What the caller decides about fetching.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +51,10 @@ pub struct Settings {
     pub cache: PathBuf,
     /// Use the cache and the store only.
     pub offline: bool,
+    /// How long what a server said of a branch or an address is taken to be true: Nix's `tarball-ttl`.
+    pub lifetime: Lifetime,
+    /// The program that fetches git repositories from other machines.
+    pub git: GitProgram,
     /// Where a forge is reached, by its host as references name it (`github.com`, `git.example.org`): the base of its
     /// programming interface. Hosts that are not here are reached where that kind of forge usually has it.
     pub forges: BTreeMap<String, String>,
@@ -57,6 +64,16 @@ pub struct Settings {
     pub network: Arc<Network>,
     /// What references by a name alone mean.
     pub registry: BTreeMap<String, FlakeRef>,
+}
+
+/// A time in seconds, an hour if nobody says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime(pub u64);
+
+impl Default for Lifetime {
+    fn default() -> Self {
+        Self(3600)
+    }
 }
 
 /// Fetches into a store.
@@ -89,7 +106,7 @@ impl Fetcher {
             Scheme::Indirect => self.registered_tree(reference, name)?,
             Scheme::Mercurial => {
                 let reason = "Mercurial repositories cannot be fetched; use an archive of the revision";
-                return Err(FetchError::Unsupported { what: reference.to_string(), reason });
+                return Err(FetchError::Unsupported { what: shown(reference), reason });
             }
         };
         tree.check(reference)?;
@@ -101,7 +118,7 @@ impl Fetcher {
         let id = reference.text("id").unwrap_or_default();
         let Some(registered) = self.settings.registry.get(id).filter(|found| found.scheme() != Scheme::Indirect) else {
             let reason = "the registry does not know this name; write where it is, as 'github:NixOS/nixpkgs'";
-            return Err(FetchError::Unsupported { what: reference.to_string(), reason });
+            return Err(FetchError::Unsupported { what: shown(reference), reason });
         };
         let mut meant = registered.clone();
         // A commit or a branch that is asked for takes the place of either in the registry.

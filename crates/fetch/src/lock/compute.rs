@@ -8,6 +8,7 @@ use nix_formats::flake_ref::FlakeRef;
 
 use super::inputs::indirect;
 use super::{Input, InputPath, Inputs, LockOptions, ReadInputs, Source};
+use crate::reference::shown;
 use crate::{FetchError, Fetcher, Tree};
 
 /// The pins that there were, and the node of them that is being pinned again.
@@ -76,7 +77,7 @@ impl<'a> Computing<'a> {
     pub fn read_inputs(&self, source: &Source, path: &[String]) -> Result<Inputs, FetchError> {
         let directory = source.real_path(self.fetcher);
         let inputs = (self.read)(&directory).map_err(|message| FetchError::Inputs {
-            flake: if path.is_empty() { source.tree.locked.to_string() } else { path.join("/") },
+            flake: if path.is_empty() { shown(&source.tree.locked) } else { path.join("/") },
             message,
         })?;
         Ok(inputs.into_iter().map(|(name, input)| (name, input.below(path))).collect())
@@ -231,7 +232,7 @@ impl<'a> Computing<'a> {
             return Ok(Edge::Node(node));
         }
         if !is_relative && self.parents.contains(&wanted.reference) {
-            let message = format!("the flake '{}' is an input of itself", wanted.reference);
+            let message = format!("the flake '{}' is an input of itself", shown(&wanted.reference));
             return Err(FetchError::Inputs { flake: wanted.path.join("/"), message });
         }
         self.parents.push(wanted.reference.clone());

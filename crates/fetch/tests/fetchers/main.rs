@@ -5,6 +5,7 @@ mod forges;
 mod git;
 mod locks;
 mod paths;
+mod remote_git;
 mod server;
 mod tarballs;
 
