@@ -34,6 +34,7 @@ use nix_formats::flake_ref::{FlakeRef, Scheme};
 use store::Store;
 use store::progress::Progress;
 
+pub use archive::unpack;
 pub use caches::{Aws, CacheSettings, OpenCache, Tokens, open_cache};
 pub use error::FetchError;
 pub use git::GitProgram;

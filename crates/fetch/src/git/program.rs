@@ -97,7 +97,9 @@ impl GitProgram {
         }
         // What tidies up in the background would outlive this program.
         command.args(["-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false"]);
-        FOREIGN.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in FOREIGN {
+            command.env_remove(name);
+        }
         // Messages are read here too.
         command.env("LC_ALL", "C");
         if !self.interactive {
@@ -182,7 +184,7 @@ fn listen(stderr: impl Read, task: &Task<'_>) -> VecDeque<String> {
         if let Some(bytes) = received(&text) {
             task.advance(bytes.saturating_sub(total));
             total = total.max(bytes);
-        } else if !text.is_empty() && byte == b'\n' && !text.contains("% (") {
+        } else if !text.is_empty() && !text.contains("% (") && !text.ends_with(", done.") {
             task.log(&text);
             if said.len() == LINES_IN_ERROR {
                 said.pop_front();

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use fetch::{FetchError, Fetcher, GitProgram, Lifetime, Settings};
 use nix_formats::flake_ref::{Attr, Attrs, FlakeRef};
 use serde_json::{Value, json};
+use store::Store;
 use store::progress::Silent;
 
 use crate::server::{Reply, Request, Server};
-use crate::{Fixture, git, has_peer};
+use crate::{Fixture, git, has_peer, newer_nix, nix};
 
 /// Serves the repositories below a directory as git's own CGI program does.
 fn http_backend(root: &Path, password: Option<&'static str>) -> Server {
@@ -93,12 +94,12 @@ fn repositories(fixture: &Fixture) -> Repositories {
     commit(&library, "library");
     write(&main, &[("flake.nix", "{ outputs = { ... }: { }; }\n"), ("run", "#!/bin/sh\n"), ("docs/page", "text\n")]);
     std::fs::set_permissions(main.join("run"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let attributes = "docs export-ignore\n*.crlf eol=crlf\nsub/*.tmp export-ignore\n/dir/ export-ignore\n\
-                      version export-subst\n";
+    let attributes = "docs export-ignore\nsub/*.tmp export-ignore\n/dir/ export-ignore\n";
     write(&main, &[(".gitattributes", attributes), ("sub/a.tmp", "x"), ("sub/sub/a.tmp", "y"), ("dir/file", "z")]);
-    write(&main, &[("a.crlf", "one\ntwo\n"), ("empty/.gitattributes", "* export-ignore\n"), ("empty/file", "")]);
+    write(&main, &[("empty/.gitattributes", "* export-ignore\n"), ("empty/file", "")]);
     let first = commit(&main, "first");
-    git(&main, &["tag", "-a", "v1", "-m", "v1"]);
+    git(&main, &["tag", "v1"]);
+    git(&main, &["tag", "-a", "annotated", "-m", "annotated"]);
     git(&main, &["checkout", "--quiet", "-b", "other"]);
     write(&main, &[("other", "other\n")]);
     let other = commit(&main, "other");
@@ -123,34 +124,11 @@ fn fetched(fixture: &Fixture, attrs: &Value) -> BTreeMap<&'static str, Value> {
     tree.attributes(true).into_iter().map(|(name, value)| (name, serde_json::to_value(value).unwrap())).collect()
 }
 
-/// The programs of real Nix: the machine's, and a newer one if `WHARF_NEWER_NIX` names it.
-fn nixes() -> Vec<String> {
-    let newer = std::env::var("WHARF_NEWER_NIX").ok();
-    std::iter::once("nix-instantiate".to_owned()).chain(newer).collect()
-}
-
-/// What real Nix makes of an expression.
-fn nix(fixture: &Fixture, program: &str, expression: &str) -> Value {
-    let home = fixture.path("home");
-    std::fs::create_dir_all(&home).unwrap();
-    std::fs::write(home.join(".gitconfig"), "[safe]\n\tdirectory = *\n[protocol \"file\"]\n\tallow = always\n").unwrap();
-    let output = Command::new(program)
-        .args(["--eval", "--strict", "--json", "--option", "experimental-features", "flakes fetch-tree", "-E"])
-        .arg(expression)
-        .env("NIX_REMOTE", fixture.path(if program.starts_with('/') { "newer-root" } else { "nix-root" }))
-        .env("HOME", &home)
-        .current_dir(fixture.dir.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{expression}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 /// Compares what is known of each tree with what real Nix says.
-fn compare(fixture: &Fixture, cases: &[Value]) {
+fn compare(fixture: &Fixture, programs: impl IntoIterator<Item = String>, cases: &[Value]) {
     let all = Value::Array(cases.to_vec()).to_string().replace('\'', "\\'");
     let expression = format!("map (x: removeAttrs (builtins.fetchGit x) [ \"outPath\" ]) (builtins.fromJSON ''{all}'')");
-    for program in nixes() {
+    for program in programs {
         let theirs = nix(fixture, &program, &expression);
         for (case, theirs) in cases.iter().zip(theirs.as_array().unwrap()) {
             assert_eq!(&json!(fetched(fixture, case)), theirs, "{program}: {case}");
@@ -167,8 +145,10 @@ fn nix_fetches_the_same_over_http() {
     let repositories = repositories(&fixture);
     let server = http_backend(&repositories.root, None);
     let url = format!("{}/main", server.address);
+    let both = || std::iter::once("nix-instantiate".to_owned()).chain(newer_nix());
     compare(
         &fixture,
+        both(),
         &[
             json!({ "url": url, "ref": "main" }),
             json!({ "url": url, "ref": "other" }),
@@ -176,7 +156,24 @@ fn nix_fetches_the_same_over_http() {
             json!({ "url": url, "ref": "main", "rev": repositories.first }),
             json!({ "url": url, "rev": repositories.other, "allRefs": true }),
             json!({ "url": url, "ref": "main", "submodules": true }),
+        ],
+    );
+    // Nix 2.8 makes archives with git, which changes line ends and fills in versions; it says a `revCount` of a shallow
+    // clone, and knows neither of these.
+    write(&repositories.root.join("main"), &[(".gitattributes", "*.crlf eol=crlf\nv export-subst\ndocs export-ignore\n")]);
+    write(&repositories.root.join("main"), &[("a.crlf", "one\n"), ("v", "$Format:%H$"), ("big.bin", "x")]);
+    commit(&repositories.root.join("main"), "third");
+    compare(
+        &fixture,
+        newer_nix(),
+        &[
+            json!({ "url": url, "ref": "refs/heads/main" }),
+            json!({ "url": url, "ref": "HEAD" }),
+            // Nix 2.8 takes the tag for the commit.
+            json!({ "url": url, "ref": "refs/tags/annotated" }),
+            json!({ "url": format!("git+{url}"), "exportIgnore": false, "ref": "refs/heads/main" }),
             json!({ "url": url, "ref": "other", "shallow": true }),
+            json!({ "url": url, "rev": repositories.other, "shallow": true }),
         ],
     );
 }
@@ -189,14 +186,26 @@ fn nix_fetches_the_same_from_this_machine() {
     let fixture = Fixture::new();
     let repositories = repositories(&fixture);
     let url = repositories.root.join("main").display().to_string();
+    let both = std::iter::once("nix-instantiate".to_owned()).chain(newer_nix());
     compare(
         &fixture,
+        both,
         &[
             json!({ "url": url, "ref": "main" }),
             json!({ "url": url, "rev": repositories.first }),
             json!({ "url": url, "ref": "main", "submodules": true }),
         ],
     );
+    git(&repositories.root.join("main"), &["submodule", "--quiet", "update", "--init", "--recursive"]);
+    // Nix 2.8 leaves nothing out of a working tree.
+    compare(&fixture, newer_nix(), &[json!({ "url": url }), json!({ "url": url, "submodules": true })]);
+    let main = repositories.root.join("main");
+    write(&main, &[("docs/page", "changed\n"), ("run", "changed\n"), ("dir/new", "new\n"), ("new", "new\n")]);
+    std::fs::write(main.join("lib/library/code"), "changed\n").unwrap();
+    let cases = [json!({ "url": url }), json!({ "url": url, "submodules": true })];
+    compare(&fixture, newer_nix(), &cases);
+    let dirty = fetched(&fixture, &cases[1]);
+    assert!(dirty["dirtyRev"].as_str().unwrap().ends_with("-dirty"));
 }
 
 #[test]
@@ -418,8 +427,11 @@ fn the_git_protocol_is_spoken() {
     let fixture = Fixture::new();
     let repositories = repositories(&fixture);
     let port = free_port();
-    let child = Command::new("git")
-        .args(["-c", "safe.directory=*", "daemon", "--listen=127.0.0.1", "--export-all", "--reuseaddr"])
+    // Under git's own name it would start another process, which would stay.
+    let programs = Command::new("git").arg("--exec-path").output().unwrap().stdout;
+    let daemon = Path::new(String::from_utf8(programs).unwrap().trim()).join("git-daemon");
+    let child = Command::new(daemon)
+        .args(["--listen=127.0.0.1", "--export-all", "--reuseaddr"])
         .arg(format!("--port={port}"))
         .arg(format!("--base-path={}", repositories.root.display()))
         .arg(&repositories.root)
@@ -441,4 +453,69 @@ fn has_program(path: &str) -> bool {
     assert!(std::env::var_os("WHARF_REQUIRE_PEERS").is_none_or(|value| value != "1"), "{path} is not installed");
     println!("skipped: needs {path}");
     false
+}
+
+/// A repository with large files, the contents of which a server has.
+fn large_files(fixture: &Fixture) -> (PathBuf, Server, &'static str) {
+    let content = "a large file\n";
+    let oid = "bb9f8b6bfc1f21e9915abe2b08ddd222b3aaf691c70247316243566576ea7930";
+    assert_eq!(nix_formats::hash::Hash::of(nix_formats::hash::HashAlgo::Sha256, content.as_bytes()).to_hex(), oid);
+    let root = fixture.path("served");
+    let main = root.join("large");
+    std::fs::create_dir_all(&main).unwrap();
+    git(&main, &["init", "--quiet"]);
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {}\n", content.len());
+    write(&main, &[(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n"), ("a.bin", &pointer)]);
+    write(&main, &[("sub/b.bin", &pointer), ("pointer.txt", &pointer), ("c.bin", "no pointer\n")]);
+    commit(&main, "large");
+    let served = root.clone();
+    let server = Server::start(move |request| match request.path() {
+        "/large.git/info/lfs/objects/batch" => {
+            assert_eq!(request.header("accept"), Some("application/vnd.git-lfs+json"));
+            let asked: Value = serde_json::from_slice(&request.body).unwrap();
+            let host = request.header("host").unwrap();
+            let objects: Vec<Value> = asked["objects"].as_array().unwrap().iter().map(|object| {
+                let oid = object["oid"].as_str().unwrap();
+                let download = json!({ "href": format!("http://{host}/content/{oid}"), "header": { "x-key": "k" } });
+                json!({ "oid": oid, "size": object["size"], "actions": { "download": download } })
+            }).collect();
+            Reply::ok(json!({ "objects": objects }).to_string())
+        }
+        path if path.starts_with("/content/") => Reply::ok(content),
+        _ => backend(&served, request),
+    });
+    (main, server, content)
+}
+
+#[test]
+fn large_files_come_from_their_server() {
+    if !has_peer("git") || !has_peer("nix-instantiate") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let (main, server, content) = large_files(&fixture);
+    let url = format!("{}/large", server.address);
+    let tree = fixture.tree(&format!("git+{url}?lfs=1"));
+    let file = |name: &str| std::fs::read_to_string(fixture.store.real_path(&tree.path).join(name)).unwrap();
+    assert_eq!((file("a.bin").as_str(), file("sub/b.bin").as_str()), (content, content));
+    assert!(file("pointer.txt").starts_with("version ") && file("c.bin") == "no pointer\n");
+    assert_eq!(server.count("/content/"), 1, "one content is downloaded once");
+    let downloads = server.requests().into_iter().filter(|request| request.path().starts_with("/content/"));
+    assert!(downloads.into_iter().all(|request| request.header("x-key") == Some("k")));
+    let without = fixture.tree(&format!("git+{url}"));
+    assert_ne!(without.path, tree.path);
+    compare(&fixture, newer_nix(), &[json!({ "url": url, "lfs": true, "ref": "main" }), json!({ "url": url, "ref": "main" })]);
+    // A repository on this machine has the contents itself.
+    let place = main.join(".git/lfs/objects/bb/9f");
+    std::fs::create_dir_all(&place).unwrap();
+    let cached = fixture.path("cache/lfs/bb/9f");
+    let oid = std::fs::read_dir(&cached).unwrap().next().unwrap().unwrap();
+    std::fs::rename(oid.path(), place.join(oid.file_name())).unwrap();
+    let other = Fixture::new();
+    assert_eq!(other.tree(&format!("git+file://{}?lfs=1", main.display())).path, tree.path);
+    // What is not what the pointer says is not taken.
+    std::fs::write(place.join(oid.file_name()), "another file\n").unwrap();
+    let wrong = FlakeRef::parse(&format!("git+file://{}?lfs=1&ref=main", main.display())).unwrap();
+    let error = Fixture::new().fetcher.tree(&wrong, "source").unwrap_err();
+    assert!(error.to_string().contains("does not have the hash"), "{error}");
 }
