@@ -22,6 +22,7 @@ pub mod lock;
 mod network;
 mod path;
 mod reference;
+mod registry;
 mod state;
 mod tarball;
 mod tree;
@@ -40,6 +41,7 @@ pub use error::FetchError;
 pub use git::GitProgram;
 pub use network::{Netrc, Network, NetworkSettings};
 pub use reference::locate;
+pub use registry::{Asker, Registries, Registry};
 pub use state::TreeState;
 pub use tree::Tree;
 
@@ -59,12 +61,13 @@ pub struct Settings {
     /// Where a forge is reached, by its host as references name it (`github.com`, `git.example.org`): the base of its
     /// programming interface. Hosts that are not here are reached where that kind of forge usually has it.
     pub forges: BTreeMap<String, String>,
-    /// Access tokens, by the host that they are for.
-    pub access_tokens: BTreeMap<String, String>,
+    /// Access tokens, by the host that they are for, or by the host and the beginning of a path there
+    /// (`github.com/owner`).
+    pub access_tokens: Tokens,
     /// How servers are spoken to.
     pub network: Arc<Network>,
     /// What references by a name alone mean.
-    pub registry: BTreeMap<String, FlakeRef>,
+    pub registries: Registries,
 }
 
 /// A time in seconds, an hour if nobody says otherwise.
@@ -104,7 +107,7 @@ impl Fetcher {
             Scheme::GitHub | Scheme::GitLab | Scheme::SourceHut => self.forge_tree(reference, name)?,
             Scheme::Tarball => self.tarball_tree(reference, name)?,
             Scheme::File => self.file_tree(reference, name)?,
-            Scheme::Indirect => self.registered_tree(reference, name)?,
+            Scheme::Indirect => self.tree(&self.resolve(reference, Asker::Flake)?, name)?,
             Scheme::Mercurial => {
                 let reason = "Mercurial repositories cannot be fetched; use an archive of the revision";
                 return Err(FetchError::Unsupported { what: shown(reference), reason });
@@ -112,23 +115,6 @@ impl Fetcher {
         };
         tree.check(reference)?;
         Ok(tree)
-    }
-
-    /// The tree that a name means.
-    fn registered_tree(&self, reference: &FlakeRef, name: &str) -> Result<Tree, FetchError> {
-        let id = reference.text("id").unwrap_or_default();
-        let Some(registered) = self.settings.registry.get(id).filter(|found| found.scheme() != Scheme::Indirect) else {
-            let reason = "the registry does not know this name; write where it is, as 'github:NixOS/nixpkgs'";
-            return Err(FetchError::Unsupported { what: shown(reference), reason });
-        };
-        let mut meant = registered.clone();
-        // A commit or a branch that is asked for takes the place of either in the registry.
-        for (given, other) in [("rev", "ref"), ("ref", "rev")] {
-            if let Some(value) = reference.attrs().get(given) {
-                meant = meant.with(other, reference.attrs().get(other).cloned()).with(given, Some(value.clone()));
-            }
-        }
-        self.tree(&meant, name)
     }
 
     /// The tree of a locked reference, if the store has it: then nothing needs to be fetched.

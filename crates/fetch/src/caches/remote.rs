@@ -120,6 +120,11 @@ impl Transport for Remote {
     }
 
     fn put(&self, name: &str, content: NamedTempFile) -> io::Result<()> {
+        if let Locate::Bucket(bucket) = &*self.locate
+            && bucket.put_large(&self.network, name, content.as_file())?
+        {
+            return Ok(());
+        }
         let question = Question { body: Some(Payload::File(content.as_file())), ..Question::of(Method::PUT) };
         match self.ask(name, &question)? {
             Some(_) => Ok(()),

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use fetch::{FetchError, Settings};
+use fetch::{FetchError, Settings, Tokens};
 use nix_formats::flake_ref::FlakeRef;
 
 use crate::Fixture;
@@ -77,7 +77,11 @@ fn github_is_asked_for_the_commit_and_its_archive() {
         (&format!("/api/repos/o/r/tarball/{REV}"), ok(archive())),
     ]);
     let forges = BTreeMap::from([("github.com".to_owned(), format!("{}/api", server.address))]);
-    let access_tokens = BTreeMap::from([("github.com".to_owned(), "secret".to_owned())]);
+    let access_tokens = Tokens(BTreeMap::from([
+        ("github.com".to_owned(), "less".to_owned()),
+        ("github.com/o".to_owned(), "secret".to_owned()),
+        ("github.com/other".to_owned(), "no".to_owned()),
+    ]));
     let fixture = Fixture::with(Settings { forges, access_tokens, ..Settings::default() });
     let tree = fixture.tree("github:o/r/a/b");
     assert_eq!((tree.locked.text("rev"), tree.locked.text("ref")), (Some(REV), None));

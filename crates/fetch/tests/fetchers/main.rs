@@ -4,6 +4,7 @@ mod caches;
 mod forges;
 mod git;
 mod locks;
+mod multipart;
 mod paths;
 mod remote_git;
 mod server;

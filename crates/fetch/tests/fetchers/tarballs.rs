@@ -96,7 +96,7 @@ fn nix_unpacks_zip_archives_the_same() {
     });
     // Nix 2.8 says no time of an archive.
     assert_eq!(nix(&fixture, "nix-instantiate", &expression)["narHash"], expected["narHash"]);
-    for program in newer_nix() {
+    if let Some(program) = newer_nix() {
         assert_eq!(nix(&fixture, &program, &expression), expected, "{program}");
     }
 }

@@ -252,6 +252,16 @@ impl FlakeRef {
         self
     }
 
+    /// What an address means where it need not be that of a tree: an archive if its name says so, else a file. `text` is
+    /// what this reference was parsed from.
+    pub fn or_file(self, text: &str) -> Self {
+        let archives = [".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst"];
+        let url = self.text("url").unwrap_or_default();
+        let path = url.split('?').next().unwrap_or_default();
+        let says_itself = text.starts_with("tarball+") || archives.iter().any(|ending| path.ends_with(ending));
+        if self.scheme() != Scheme::Tarball || says_itself { self } else { self.with("type", Some("file".into())) }
+    }
+
     /// Is it a path relative to the flake that names it?
     pub fn is_relative(&self) -> bool {
         self.scheme() == Scheme::Path && self.text("path").is_some_and(|path| !path.starts_with('/'))
