@@ -124,11 +124,11 @@ impl<'a> Upload<'a> {
         let payload = Payload::Text { text: &body, media_type: "application/xml" };
         let url = action().sign(GOOD_FOR);
         let answer = text(self.ask(Method::POST, Some(payload), |_| url.clone())?)?;
-        // It may have failed although the answer began as a success.
-        if answer.contains("CompleteMultipartUploadResult") {
+        // It may have failed although the answer began as a success; and servers call it by different names.
+        if element(&answer, "ETag").is_some() && !answer.contains("<Error>") {
             return Ok(());
         }
-        let why = element(&answer, "Message").unwrap_or("it does not say why");
+        let why = element(&answer, "Message").map_or_else(|| answer.chars().take(200).collect(), str::to_owned);
         Err(io::Error::other(format!("the server does not join the parts: {why}")))
     }
 
