@@ -4,11 +4,11 @@ use std::path::Path;
 
 use eval::read_only::ReadOnlyHost;
 use eval::{Evaluator, Interp, Kind, Settings, StrBuilder, Symbol, json};
-use fetch::lock::{Input, Inputs};
+use fetch::lock::{Declared, Input};
 use serde_json::Value;
 
-/// The inputs of the flake in a directory (where it really is). The error is a sentence.
-pub(crate) fn read_inputs(directory: &Path) -> Result<Inputs, String> {
+/// What the flake in a directory (where it really is) says of its inputs. The error is a sentence.
+pub(crate) fn read_inputs(directory: &Path) -> Result<Declared, String> {
     let file = directory.join("flake.nix");
     // A declaration is plain data: it has no need of a store or the network.
     let settings = Settings { pure: true, ..Settings::default() };

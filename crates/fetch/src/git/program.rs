@@ -10,7 +10,7 @@ use store::progress::Task;
 use url::Url;
 
 use super::transfer::received;
-use crate::FetchError;
+use crate::{FetchError, Fetcher};
 
 /// Variables that say where a repository is: they are meant for another one, as when this runs in a hook.
 const FOREIGN: [&str; 9] = [
@@ -147,6 +147,26 @@ impl GitProgram {
             );
         }
         if text.is_empty() { "git failed and said nothing".to_owned() } else { text }
+    }
+}
+
+impl Fetcher {
+    /// Tells git of a file in a working tree, so that it is one of the tree's: as `git add --intent-to-add`, unless git is
+    /// to ignore it. Without git it can only be said.
+    pub fn track(&self, file: &Path) {
+        let directory = file.parent().unwrap_or(Path::new("."));
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new(&self.settings.git.program);
+            command.arg("-C").arg(directory).args(arguments).arg("--").arg(file).env("LC_ALL", "C");
+            for name in FOREIGN {
+                command.env_remove(name);
+            }
+            command.stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
+        };
+        if !run(&["check-ignore", "--quiet"]) && !run(&["add", "--intent-to-add"]) {
+            let message = format!("git does not know '{}' yet; run `git add {0}`", file.display());
+            self.progress.warn(&message);
+        }
     }
 }
 
