@@ -136,3 +136,82 @@ fn store_path_takes_from_the_caches_what_is_not_there() {
     let error = text(&output).1;
     assert!(error.contains("is not in the store, and cannot be taken"), "{error}");
 }
+
+/// Every kind of input that needs no network.
+const INPUTS: &str = r#"{
+  inputs.a.url = "git+file://@ROOT@/leaf";
+  inputs.atref = { type = "git"; url = "file://@ROOT@/leaf"; ref = "main"; };
+  inputs.atrev.url = "git+file://@ROOT@/leaf?rev=@REV@";
+  inputs.shallow.url = "git+file://@ROOT@/leaf?shallow=1";
+  inputs.flag.url = "git+file://@ROOT@/leaf?submodules=0";
+  inputs.middle = { url = "git+file://@ROOT@/middle"; inputs.leaf.follows = "a"; };
+  inputs.middle2.url = "git+file://@ROOT@/middle";
+  inputs.deep = { url = "git+file://@ROOT@/middle"; inputs.other.url = "git+file://@ROOT@/sub"; };
+  inputs.ball.url = "file://@ROOT@/ball.tar.gz";
+  inputs.ball2 = { url = "tarball+file://@ROOT@/ball.tar.gz"; flake = false; };
+  inputs.plain = { url = "file://@ROOT@/plain.txt"; flake = false; };
+  inputs.plain2 = { url = "file+file://@ROOT@/plain.txt"; flake = false; };
+  inputs.named.url = "named";
+  inputs.dirred = { };
+  inputs.rel.url = "path:./rel";
+  inputs.rel2 = { url = ./rel; flake = false; };
+  inputs.fol.follows = "middle/other";
+  inputs.ws.url = "git+file://@ROOT@/withsub";
+  inputs.wsflag.url = "git+file://@ROOT@/withsub?submodules=1";
+  outputs = { self, named, ... }: { };
+}
+"#;
+
+/// A lock file without what differs from run to run.
+fn comparable(text: &str, root: &str) -> String {
+    let line = |line: &str| {
+        let (name, value) = line.split_once(": ").unwrap_or((line, ""));
+        let comma = if value.ends_with(',') { "," } else { "" };
+        match name.trim() {
+            "\"rev\"" | "\"narHash\"" => format!("{name}: \"@\"{comma}\n"),
+            "\"lastModified\"" => format!("{name}: 0{comma}\n"),
+            _ => format!("{}\n", line.replace(root, "@ROOT@")),
+        }
+    };
+    text.lines().map(line).collect()
+}
+
+/// `expected/flake.lock` is what `nix flake lock` of Nix 2.34.8 wrote for the same inputs.
+#[test]
+fn every_kind_of_input_is_locked_as_nix_does() {
+    if !has_git() {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    let home = home.path();
+    let root = home.display().to_string();
+    let leaf = repository(home, "leaf", "{ outputs = _: { }; }");
+    repository(home, "sub", "{ outputs = _: { }; }");
+    repository(home, "withsub", "{ inputs.self.submodules = true; outputs = _: { }; }");
+    git(&home.join("withsub"), &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../sub", "sub"]);
+    git(&home.join("withsub"), &["commit", "--quiet", "-m", "sub"]);
+    fs::create_dir(home.join("pathflake")).expect("a directory");
+    fs::write(home.join("pathflake/flake.nix"), "{ outputs = _: { }; }").expect("a flake");
+    let middle = format!(
+        "{{ inputs.leaf.url = \"{leaf}\"; inputs.other.url = \"path:{root}/pathflake\"; outputs = _: {{ }}; }}"
+    );
+    repository(home, "middle", &middle);
+    succeed(Command::new("tar").args(["-czf", "ball.tar.gz", "pathflake"]).current_dir(home));
+    fs::write(home.join("plain.txt"), "hello\n").expect("a file");
+    let entry = |name: &str, to: &str| {
+        json!({ "from": { "type": "indirect", "id": name }, "to": { "type": "git", "url": format!("file://{root}/{to}") } })
+    };
+    let registry = json!({ "version": 2, "flakes": [entry("named", "leaf"), entry("dirred", "middle")] });
+    fs::write(home.join("registry.json"), registry.to_string()).expect("a registry");
+    fs::create_dir_all(home.join("top/rel")).expect("a directory");
+    let relative = format!("{{ inputs.leaf.url = \"{leaf}\"; outputs = _: {{ }}; }}");
+    fs::write(home.join("top/rel/flake.nix"), relative).expect("a flake");
+    let rev = git(&home.join("leaf"), &["rev-parse", "HEAD"]);
+    repository(home, "top", &INPUTS.replace("@ROOT@", &root).replace("@REV@", &rev));
+
+    let mut command = wharf(home);
+    command.env("NIX_CONFIG", format!("flake-registry = {root}/registry.json"));
+    succeed(command.current_dir(home.join("top")).args(["lock", "--inputs"]));
+    let written = fs::read_to_string(home.join("top/flake.lock")).expect("the lock file");
+    assert_eq!(comparable(&written, &root), include_str!("expected/flake.lock"));
+}
