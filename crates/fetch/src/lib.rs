@@ -8,8 +8,9 @@
 //! **It must never know** the language that a `flake.nix` is written in (the caller reads the inputs for [`lock`]), nor
 //! the environment: the cache's directory, access tokens and hosts are given in [`Settings`].
 //!
-//! [`open_cache`] reaches binary caches, for `store::cache`. What comes from elsewhere is untrusted: archives cannot write outside of the directory that they are unpacked to,
-//! and where a hash is known nothing is kept that does not have it.
+//! [`open_cache`] reaches binary caches, for `store::cache`. What comes from elsewhere is untrusted: archives cannot write
+//! outside of the directory that they are unpacked to, and where a hash is known nothing is kept that does not have it.
+//! Git repositories on other machines are fetched by the program `git`, which has the environment of this process.
 
 mod archive;
 mod cache;

@@ -69,8 +69,7 @@ impl Registry {
             return Err(format!("it has version {}, but only version 2 is supported", raw.version));
         }
         let read = |attrs: Attrs| FlakeRef::from_attrs(attrs).map_err(|error| error.to_string());
-        let entry =
-            |raw: RawEntry| Ok(Entry { from: read(raw.from)?, to: read(raw.to)?, exact: raw.exact });
+        let entry = |raw: RawEntry| Ok(Entry { from: read(raw.from)?, to: read(raw.to)?, exact: raw.exact });
         Ok(Self { entries: raw.flakes.into_iter().map(entry).collect::<Result<_, String>>()? })
     }
 
@@ -142,11 +141,8 @@ impl Fetcher {
     /// The registry that all share, downloaded where it is an address.
     fn global_registry(&self) -> Result<Registry, FetchError> {
         let Some(place) = &self.settings.registries.global else { return Ok(Registry::default()) };
-        let file = if place.starts_with('/') {
-            place.into()
-        } else {
-            self.store.real_path(&self.file(place, GLOBAL, None)?)
-        };
+        let file =
+            if place.starts_with('/') { place.into() } else { self.store.real_path(&self.file(place, GLOBAL, None)?) };
         let text = std::fs::read_to_string(&file).map_err(FetchError::io("read the registry", &file))?;
         Registry::parse(&text).map_err(|message| FetchError::Registry { place: place.clone(), message })
     }

@@ -68,25 +68,33 @@ pub(crate) struct TargetArguments {
     nix_options: Vec<String>,
 }
 
+/// What the inputs of a flake are taken to be.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Flakes")]
+pub(crate) struct InputArguments {
+    /// Take an input of the flake from elsewhere: NAME or NAME/NAME, and a reference
+    #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"], action = clap::ArgAction::Append)]
+    override_input: Vec<String>,
+    /// Ask again for branches and addresses, however lately they were asked for
+    #[arg(long)]
+    pub(crate) refresh: bool,
+}
+
 /// How flakes are locked.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Flakes")]
 pub(crate) struct LockArguments {
-    /// Take an input of the flake from elsewhere, and leave the lock file alone: NAME or NAME/NAME, and a reference
-    #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"], action = clap::ArgAction::Append)]
-    override_input: Vec<String>,
-    /// Do not write a lock file that had to be completed
+    #[command(flatten)]
+    inputs: InputArguments,
+    /// Do not write a lock file that had to be completed; --override-input leaves it alone too
     #[arg(long)]
     no_write_lock_file: bool,
     /// Fail where a lock file would have to be completed
     #[arg(long)]
     no_update_lock_file: bool,
-    /// Ask again for branches and addresses, however lately they were asked for
-    #[arg(long)]
-    refresh: bool,
 }
 
-impl LockArguments {
+impl InputArguments {
     /// The inputs that are overridden.
     pub(crate) fn overrides(&self) -> Result<BTreeMap<InputPath, FlakeRef>, Failure> {
         let directory = current_directory()?;
@@ -99,15 +107,16 @@ impl LockArguments {
         });
         pairs.collect()
     }
+}
 
-    /// Tells a project of them.
-    pub(crate) fn apply(&self, options: &mut Options) -> Result<(), Failure> {
+impl LockArguments {
+    fn apply(&self, options: &mut Options) -> Result<(), Failure> {
         options.locks = LockSettings {
-            overrides: self.overrides()?,
+            overrides: self.inputs.overrides()?,
             write: !self.no_write_lock_file,
             complete: !self.no_update_lock_file,
         };
-        if self.refresh {
+        if self.inputs.refresh {
             options.fetching.lifetime = Lifetime(0);
         }
         Ok(())

@@ -56,8 +56,7 @@ impl<'a> Unpacking<'a> {
         let place = self.make_way(path)?;
         let failed = |error: io::Error| format!("cannot write '{}': {error}", path.display());
         let mode = if executable { 0o755 } else { 0o644 };
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(mode).open(place).map_err(failed)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(place).map_err(failed)?;
         let mut buffer = vec![0; 128 * 1024];
         loop {
             match content.read(&mut buffer) {

@@ -87,11 +87,7 @@ fn modified(entry: &ZipFileHeaderRecord<'_>) -> u64 {
     u64::try_from(seconds).unwrap_or(0)
 }
 
-fn one(
-    archive: &ZipArchive<rawzip::FileReader>,
-    listed: &Listed,
-    unpacking: &mut Unpacking<'_>,
-) -> Result<(), String> {
+fn one(archive: &ZipArchive<rawzip::FileReader>, listed: &Listed, unpacking: &mut Unpacking<'_>) -> Result<(), String> {
     let path = inside(&listed.path)?;
     if listed.is_directory {
         return unpacking.directory(&path);
@@ -173,7 +169,8 @@ mod tests {
         assert_eq!(std::fs::read_to_string(top.join("a")).unwrap(), "text");
         assert_eq!(std::fs::read_link(top.join("link")).unwrap().to_str(), Some("../elsewhere"));
         assert!(top.join("empty").is_dir());
-        let mode = |name: &str| std::os::unix::fs::PermissionsExt::mode(&top.join(name).metadata().unwrap().permissions());
+        let mode =
+            |name: &str| std::os::unix::fs::PermissionsExt::mode(&top.join(name).metadata().unwrap().permissions());
         assert_eq!((mode("a") & 0o100, mode("run") & 0o100), (0, 0o100));
         for length in 4..bytes.len() {
             assert!(unpacked(&bytes[..length]).1.is_err(), "cut after {length} bytes");

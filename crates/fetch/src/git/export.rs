@@ -74,7 +74,8 @@ impl<'a> Exporter<'a> {
             let length = path.len();
             push(path, entry.filename());
             let is_directory = matches!(kind, EntryKind::Tree | EntryKind::Commit);
-            let left_out = self.options.export_ignore && self.attributes.is_export_ignored(path.as_bstr(), is_directory);
+            let left_out =
+                self.options.export_ignore && self.attributes.is_export_ignored(path.as_bstr(), is_directory);
             if !left_out {
                 sink.entry(entry.filename())?;
                 self.write_entry(kind, entry.object_id(), path, sink)?;
@@ -109,13 +110,7 @@ impl<'a> Exporter<'a> {
         }
     }
 
-    fn write_file(
-        &self,
-        id: ObjectId,
-        path: &BStr,
-        executable: bool,
-        sink: &mut Restorer,
-    ) -> Result<(), FetchError> {
+    fn write_file(&self, id: ObjectId, path: &BStr, executable: bool, sink: &mut Restorer) -> Result<(), FetchError> {
         if let Some(large) = &self.large
             && large.write(path, executable, sink)?
         {

@@ -109,8 +109,7 @@ impl GitProgram {
             }
         }
         if let Some((name, value)) = &remote.header {
-            let count: usize =
-                std::env::var("GIT_CONFIG_COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+            let count: usize = std::env::var("GIT_CONFIG_COUNT").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
             command.env("GIT_CONFIG_COUNT", (count + 1).to_string());
             command.env(format!("GIT_CONFIG_KEY_{count}"), name).env(format!("GIT_CONFIG_VALUE_{count}"), value);
         }
@@ -224,7 +223,10 @@ mod tests {
         let remote = Remote::new("https://me:hu%20sh@e.org:8443/r.git?x=y");
         assert_eq!(remote.url, "https://e.org:8443/r.git?x=y");
         let (name, value) = remote.header.unwrap();
-        assert_eq!((name.as_str(), value.as_str()), ("http.https://e.org:8443.extraHeader", "Authorization: Basic bWU6aHUgc2g="));
+        assert_eq!(
+            (name.as_str(), value.as_str()),
+            ("http.https://e.org:8443.extraHeader", "Authorization: Basic bWU6aHUgc2g=")
+        );
         let remote = Remote::new("ssh://git:p@e.org/r");
         assert_eq!((remote.url.as_str(), remote.header), ("ssh://git@e.org/r", None));
         assert_eq!(Remote::new("https://me@e.org/r").url, "https://me@e.org/r");

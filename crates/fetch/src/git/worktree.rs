@@ -78,9 +78,8 @@ impl Worktree {
         } else {
             None
         };
-        self.is_dirty |= inner
-            .as_ref()
-            .is_some_and(|inner| inner.is_dirty || inner.head.as_ref().is_none_or(|head| head.id != id));
+        self.is_dirty |=
+            inner.as_ref().is_some_and(|inner| inner.is_dirty || inner.head.as_ref().is_none_or(|head| head.id != id));
         self.submodules.insert(path.to_owned(), inner);
         Ok(())
     }
@@ -168,7 +167,8 @@ fn attributes(repository: &Repository, index: &gix::index::File) -> Result<Attri
     let mut files: Vec<(BString, ObjectId)> = Vec::new();
     for entry in index.entries() {
         let path = entry.path(index);
-        let directory = path.strip_suffix(b".gitattributes").filter(|before| before.is_empty() || before.ends_with(b"/"));
+        let directory =
+            path.strip_suffix(b".gitattributes").filter(|before| before.is_empty() || before.ends_with(b"/"));
         if let Some(directory) = directory {
             files.push((directory.strip_suffix(b"/").unwrap_or_default().into(), entry.id));
         }

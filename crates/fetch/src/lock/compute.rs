@@ -99,7 +99,8 @@ impl<'a> Computing<'a> {
         if wanted == *locked || (is_off("submodules") && is_off("lfs")) {
             return Ok(source);
         }
-        let wanted = ["narHash", "dirtyRev", "dirtyShortRev"].iter().fold(wanted, |wanted, name| wanted.with(name, None));
+        let wanted =
+            ["narHash", "dirtyRev", "dirtyShortRev"].iter().fold(wanted, |wanted, name| wanted.with(name, None));
         // Only some kinds of trees have these.
         let wanted = FlakeRef::from_attrs(wanted.attrs().clone())?;
         Ok(Source { tree: self.fetcher.tree(&wanted, "source")?, dir: source.dir })

@@ -70,8 +70,13 @@ pub(super) fn indirect(name: &str) -> Result<FlakeRef, String> {
 fn read_own(value: &Value) -> Result<Attrs, String> {
     let own: Attrs = serde_json::from_value(value.clone())
         .map_err(|_| "the input 'self': it must be a set of truth values".to_owned())?;
-    match own.iter().find(|(name, value)| !["submodules", "lfs"].contains(&name.as_str()) || !matches!(value, Attr::Bool(_))) {
-        Some((name, _)) => Err(format!("the input 'self': the attribute '{name}' is not supported, or is no truth value")),
+    match own
+        .iter()
+        .find(|(name, value)| !["submodules", "lfs"].contains(&name.as_str()) || !matches!(value, Attr::Bool(_)))
+    {
+        Some((name, _)) => {
+            Err(format!("the input 'self': the attribute '{name}' is not supported, or is no truth value"))
+        }
         None => Ok(own),
     }
 }

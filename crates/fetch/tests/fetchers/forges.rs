@@ -154,7 +154,8 @@ fn forgejo_has_its_own_places() {
     // What the forge said lately is not asked again, and without a network for as long as there is none.
     fixture.tree("github:o/r/main?host=git.example.org");
     assert_eq!(server.requests.lock().unwrap().len(), 2);
-    let settings = Settings { offline: true, lifetime: Lifetime(0), cache: fixture.path("cache"), ..Settings::default() };
+    let settings =
+        Settings { offline: true, lifetime: Lifetime(0), cache: fixture.path("cache"), ..Settings::default() };
     let offline = Fetcher::new(fixture.store.clone(), Arc::new(Silent), settings);
     let reference = FlakeRef::parse("github:o/r/main?host=git.example.org").unwrap();
     assert_eq!(offline.tree(&reference, "source").unwrap(), tree);

@@ -82,7 +82,8 @@ fn newer_nix() -> Option<String> {
 fn nix(fixture: &Fixture, program: &str, expression: &str) -> Value {
     let home = fixture.path("home");
     std::fs::create_dir_all(&home).unwrap();
-    std::fs::write(home.join(".gitconfig"), "[safe]\n\tdirectory = *\n[protocol \"file\"]\n\tallow = always\n").unwrap();
+    std::fs::write(home.join(".gitconfig"), "[safe]\n\tdirectory = *\n[protocol \"file\"]\n\tallow = always\n")
+        .unwrap();
     let output = Command::new(program)
         .args(["--eval", "--strict", "--json", "--option", "experimental-features", "flakes fetch-tree", "-E"])
         .arg(expression)

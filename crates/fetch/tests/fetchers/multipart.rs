@@ -73,7 +73,8 @@ fn storage(answer: impl Fn(&str, u16) -> Option<Reply> + Send + Sync + 'static) 
             }
             "POST" => {
                 let text = std::str::from_utf8(&request.body).unwrap();
-                let places: Vec<usize> = kept.parts.keys().map(|part| text.find(&format!("tag-{part}")).unwrap()).collect();
+                let places: Vec<usize> =
+                    kept.parts.keys().map(|part| text.find(&format!("tag-{part}")).unwrap()).collect();
                 assert!(places.is_sorted(), "{text}");
                 kept.joined = Some(kept.parts.values().flatten().copied().collect());
                 Reply::ok(format!(
@@ -151,7 +152,8 @@ fn a_foreign_storage_takes_large_files() {
     // Its answer is of no interest: the upload shows whether the bucket is there.
     loop {
         let made = std::net::TcpStream::connect(&endpoint).and_then(|mut stream| {
-            let request = format!("PUT /bucket HTTP/1.1\r\nhost: {endpoint}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            let request =
+                format!("PUT /bucket HTTP/1.1\r\nhost: {endpoint}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
             std::io::Write::write_all(&mut stream, request.as_bytes())?;
             let mut answer = String::new();
             std::io::Read::read_to_string(&mut stream, &mut answer)?;

@@ -127,7 +127,8 @@ fn fetched(fixture: &Fixture, attrs: &Value) -> BTreeMap<&'static str, Value> {
 /// Compares what is known of each tree with what real Nix says.
 fn compare(fixture: &Fixture, programs: impl IntoIterator<Item = String>, cases: &[Value]) {
     let all = Value::Array(cases.to_vec()).to_string().replace('\'', "\\'");
-    let expression = format!("map (x: removeAttrs (builtins.fetchGit x) [ \"outPath\" ]) (builtins.fromJSON ''{all}'')");
+    let expression =
+        format!("map (x: removeAttrs (builtins.fetchGit x) [ \"outPath\" ]) (builtins.fromJSON ''{all}'')");
     for program in programs {
         let theirs = nix(fixture, &program, &expression);
         for (case, theirs) in cases.iter().zip(theirs.as_array().unwrap()) {
@@ -160,7 +161,10 @@ fn nix_fetches_the_same_over_http() {
     );
     // Nix 2.8 makes archives with git, which changes line ends and fills in versions; it says a `revCount` of a shallow
     // clone, and knows neither of these.
-    write(&repositories.root.join("main"), &[(".gitattributes", "*.crlf eol=crlf\nv export-subst\ndocs export-ignore\n")]);
+    write(
+        &repositories.root.join("main"),
+        &[(".gitattributes", "*.crlf eol=crlf\nv export-subst\ndocs export-ignore\n")],
+    );
     write(&repositories.root.join("main"), &[("a.crlf", "one\n"), ("v", "$Format:%H$"), ("big.bin", "x")]);
     commit(&repositories.root.join("main"), "third");
     compare(
@@ -474,11 +478,17 @@ fn large_files(fixture: &Fixture) -> (PathBuf, Server, &'static str) {
             assert_eq!(request.header("accept"), Some("application/vnd.git-lfs+json"));
             let asked: Value = serde_json::from_slice(&request.body).unwrap();
             let host = request.header("host").unwrap();
-            let objects: Vec<Value> = asked["objects"].as_array().unwrap().iter().map(|object| {
-                let oid = object["oid"].as_str().unwrap();
-                let download = json!({ "href": format!("http://{host}/content/{oid}"), "header": { "x-key": "k" } });
-                json!({ "oid": oid, "size": object["size"], "actions": { "download": download } })
-            }).collect();
+            let objects: Vec<Value> = asked["objects"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|object| {
+                    let oid = object["oid"].as_str().unwrap();
+                    let download =
+                        json!({ "href": format!("http://{host}/content/{oid}"), "header": { "x-key": "k" } });
+                    json!({ "oid": oid, "size": object["size"], "actions": { "download": download } })
+                })
+                .collect();
             Reply::ok(json!({ "objects": objects }).to_string())
         }
         path if path.starts_with("/content/") => Reply::ok(content),
@@ -504,7 +514,11 @@ fn large_files_come_from_their_server() {
     assert!(downloads.into_iter().all(|request| request.header("x-key") == Some("k")));
     let without = fixture.tree(&format!("git+{url}"));
     assert_ne!(without.path, tree.path);
-    compare(&fixture, newer_nix(), &[json!({ "url": url, "lfs": true, "ref": "main" }), json!({ "url": url, "ref": "main" })]);
+    compare(
+        &fixture,
+        newer_nix(),
+        &[json!({ "url": url, "lfs": true, "ref": "main" }), json!({ "url": url, "ref": "main" })],
+    );
     // A repository on this machine has the contents itself.
     let place = main.join(".git/lfs/objects/bb/9f");
     std::fs::create_dir_all(&place).unwrap();

@@ -88,7 +88,8 @@ fn nix_unpacks_zip_archives_the_same() {
     let fixture = Fixture::new();
     let url = zip_archive(&fixture);
     let tree = fixture.tree(&format!("tarball+{url}"));
-    let expression = format!("removeAttrs (builtins.fetchTree {{ type = \"tarball\"; url = \"{url}\"; }}) [ \"outPath\" ]");
+    let expression =
+        format!("removeAttrs (builtins.fetchTree {{ type = \"tarball\"; url = \"{url}\"; }}) [ \"outPath\" ]");
     let expected = serde_json::json!({
         "narHash": tree.locked.text("narHash"),
         "lastModified": 1_700_000_000,

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::nix_options::NixOptions;
 use crate::progress;
 use crate::settings::{Settings, Verbosity};
-use crate::target::{self, BuildArguments, LockArguments, input_path};
+use crate::target::{self, BuildArguments, InputArguments, input_path};
 
 /// Write down what the flake's inputs and the base images stand for now, where that is not written down yet
 #[derive(clap::Args)]
@@ -32,7 +32,7 @@ pub(crate) struct Lock {
     #[command(flatten)]
     only: Only,
     #[command(flatten)]
-    inputs: LockArguments,
+    inputs: InputArguments,
 }
 
 /// Move what the flake's inputs and the base images stand for to what it is now
@@ -76,7 +76,7 @@ pub(crate) fn lock(arguments: &Lock, settings: &Settings) -> Result<i32, Failure
         true => {
             let overrides = arguments.inputs.overrides()?;
             let options = LockOptions { overrides, ..LockOptions::default() };
-            Some(lock_inputs(what, &options, &arguments.inputs, false, settings)?)
+            Some(lock_inputs(what, &options, arguments.inputs.refresh, settings)?)
         }
         false => None,
     };
@@ -103,7 +103,7 @@ pub(crate) fn update(arguments: &Update, settings: &Settings) -> Result<i32, Fai
     let report = match wants_inputs && (all || !inputs.is_empty()) {
         true => {
             let options = LockOptions { update: inputs, update_all: all, ..LockOptions::default() };
-            Some(lock_inputs(what, &options, &LockArguments::default(), true, settings)?)
+            Some(lock_inputs(what, &options, true, settings)?)
         }
         false => None,
     };
@@ -122,17 +122,10 @@ fn unknown(name: &str, what: &What, known: &BTreeSet<String>) -> Failure {
 }
 
 /// Locks the flake around a directory.
-fn lock_inputs(
-    what: &What,
-    options: &LockOptions,
-    locks: &LockArguments,
-    refresh: bool,
-    settings: &Settings,
-) -> Result<LockReport, Failure> {
+fn lock_inputs(what: &What, options: &LockOptions, refresh: bool, settings: &Settings) -> Result<LockReport, Failure> {
     let nix = NixOptions::default().resolve(target::language()).map_err(Failure::usage)?;
     let progress = progress::observer(settings);
     let mut project_options = target::options(settings, nix, &BuildArguments::default(), progress)?;
-    locks.apply(&mut project_options)?;
     if refresh {
         project_options.fetching.lifetime = Lifetime(0);
     }
@@ -162,8 +155,9 @@ fn known_inputs(path: &Path) -> Result<BTreeSet<String>, Failure> {
     let Some(directory) = flake_directory(path) else { return Ok(BTreeSet::new()) };
     let file = directory.join("flake.lock");
     let Ok(text) = std::fs::read_to_string(&file) else { return Ok(BTreeSet::new()) };
-    let lock = nix_formats::flake_lock::LockFile::parse(&text)
-        .map_err(|error| Failure::new(format!("{} is not as it should be", file.display())).because(error.to_string()))?;
+    let lock = nix_formats::flake_lock::LockFile::parse(&text).map_err(|error| {
+        Failure::new(format!("{} is not as it should be", file.display())).because(error.to_string())
+    })?;
     Ok(lock.nodes.get(&lock.root).map(|root| root.inputs.keys().cloned().collect()).unwrap_or_default())
 }
 

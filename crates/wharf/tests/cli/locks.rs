@@ -53,7 +53,9 @@ fn inputs_are_locked_once_and_moved_by_update() {
     let home = home.path();
     let leaf = repository(home, "leaf", "{ outputs = _: { v = 1; }; }");
     let other = repository(home, "other", "{ outputs = _: { v = 7; }; }");
-    let flake = format!("{{ inputs.leaf.url = \"{leaf}\"; inputs.named = {{ }}; outputs = {{ leaf, named, ... }}: {{ v = [ leaf.v named.v ]; }}; }}");
+    let flake = format!(
+        "{{ inputs.leaf.url = \"{leaf}\"; inputs.named = {{ }}; outputs = {{ leaf, named, ... }}: {{ v = [ leaf.v named.v ]; }}; }}"
+    );
     repository(home, "top", &flake);
     fs::create_dir_all(home.join(".config/nix")).expect("a directory");
     let to = json!({ "type": "git", "url": other.trim_start_matches("git+") });
@@ -198,9 +200,7 @@ fn every_kind_of_input_is_locked_as_nix_does() {
     repository(home, "middle", &middle);
     succeed(Command::new("tar").args(["-czf", "ball.tar.gz", "pathflake"]).current_dir(home));
     fs::write(home.join("plain.txt"), "hello\n").expect("a file");
-    let entry = |name: &str, to: &str| {
-        json!({ "from": { "type": "indirect", "id": name }, "to": { "type": "git", "url": format!("file://{root}/{to}") } })
-    };
+    let entry = |name: &str, to: &str| json!({ "from": { "type": "indirect", "id": name }, "to": { "type": "git", "url": format!("file://{root}/{to}") } });
     let registry = json!({ "version": 2, "flakes": [entry("named", "leaf"), entry("dirred", "middle")] });
     fs::write(home.join("registry.json"), registry.to_string()).expect("a registry");
     fs::create_dir_all(home.join("top/rel")).expect("a directory");

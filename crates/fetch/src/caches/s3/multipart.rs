@@ -37,14 +37,7 @@ struct Upload<'a> {
 }
 
 /// Sends a file in parts of about `part` bytes.
-pub(super) fn send(
-    network: &Network,
-    bucket: &Bucket,
-    key: &str,
-    file: &File,
-    size: u64,
-    part: u64,
-) -> io::Result<()> {
+pub(super) fn send(network: &Network, bucket: &Bucket, key: &str, file: &File, size: u64, part: u64) -> io::Result<()> {
     let part = part.max(size.div_ceil(MOST_PARTS));
     let upload = Upload::begin(network, bucket, key)?;
     let sent = upload.parts(file, size, part).and_then(|tags| upload.end(&tags));
@@ -117,9 +110,8 @@ impl<'a> Upload<'a> {
 
     fn end(&self, tags: &[String]) -> io::Result<()> {
         let (bucket, credentials) = (&self.bucket.bucket, self.bucket.credentials.as_deref());
-        let action = || {
-            CompleteMultipartUpload::new(bucket, credentials, self.key, &self.id, tags.iter().map(String::as_str))
-        };
+        let action =
+            || CompleteMultipartUpload::new(bucket, credentials, self.key, &self.id, tags.iter().map(String::as_str));
         let body = action().body();
         let payload = Payload::Text { text: &body, media_type: "application/xml" };
         let url = action().sign(GOOD_FOR);
