@@ -94,7 +94,9 @@ pub(crate) fn file_path(url: &str) -> Option<PathBuf> {
     if url.starts_with('/') {
         return Some(PathBuf::from(url));
     }
-    Url::parse(url).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok()
+    // A relative path would be taken to begin at the root.
+    let is_absolute = url.strip_prefix("file:").is_some_and(|path| path.starts_with('/'));
+    Url::parse(url).ok().filter(|_| is_absolute)?.to_file_path().ok()
 }
 
 fn immutable(response: &Response) -> Option<String> {

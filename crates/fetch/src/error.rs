@@ -57,6 +57,27 @@ pub enum FetchError {
         /// What git's library says.
         message: String,
     },
+    /// Git could not fetch a repository from another machine.
+    #[error("cannot fetch the git repository '{url}': {message}")]
+    GitFetch {
+        /// The address.
+        url: String,
+        /// What git says.
+        message: String,
+    },
+    /// The program that fetches git repositories is not there.
+    #[error(
+        "fetching the git repository '{url}' needs the program '{program}', which {problem}; install git, or use an \
+         archive ('github:', 'gitlab:', 'https:') of the revision"
+    )]
+    NoGit {
+        /// The address.
+        url: String,
+        /// The program.
+        program: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A server could not be reached, or did not answer as it should.
     #[error("cannot download '{url}': {message}")]
     Download {
@@ -113,6 +134,14 @@ pub enum FetchError {
         /// Why, and what to use instead.
         reason: &'static str,
     },
+    /// A registry of flakes is malformed.
+    #[error("the registry '{place}' is malformed: {message}")]
+    Registry {
+        /// Its address or path.
+        place: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The inputs of a flake could not be read, or do not go together.
     #[error("cannot lock the inputs of '{flake}': {message}")]
     Inputs {
@@ -124,6 +153,11 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// Whether a server has answered, and what was asked for is not there.
+    pub(crate) fn says_no(&self) -> bool {
+        matches!(self, Self::Download { message, .. } if message.contains("404") || message.contains("there is no "))
+    }
+
     /// For `map_err`: an input or output error, with what was tried on which file.
     pub(crate) fn io<E: Into<io::Error>>(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
         let path = path.into();

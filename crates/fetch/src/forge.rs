@@ -3,15 +3,33 @@
 use std::io::Read;
 
 use nix_formats::flake_ref::{FlakeRef, Scheme};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::network::Secret;
-use crate::tarball::Fetched;
+use crate::tarball::{Fetched, now};
 use crate::{FetchError, Fetcher, Tree};
 
 /// The most that a forge's answer to a question about a commit may be, in bytes.
 const LONGEST_ANSWER: u64 = 4 * 1024 * 1024;
+
+#[derive(Deserialize)]
+struct GitHubCommit {
+    sha: String,
+}
+
+#[derive(Deserialize)]
+struct GitLabCommit {
+    id: String,
+}
+
+/// What a forge said of a branch.
+#[derive(Serialize, Deserialize)]
+struct Answered {
+    rev: String,
+    /// When, in seconds since 1970.
+    time: u64,
+}
 
 /// A repository on a forge.
 struct Forge<'a> {
@@ -29,7 +47,7 @@ impl Fetcher {
         let forge = self.forge(reference);
         let rev = match reference.text("rev") {
             Some(rev) => rev.to_owned(),
-            None => self.resolve(&forge, reference.text("ref"))?,
+            None => self.commit_on(&forge, reference.text("ref"))?,
         };
         let key = format!("forge {name} {} {} {} {rev}", forge.host, forge.owner, forge.repo);
         let fetched = match self.noted::<Fetched>(&key) {
@@ -58,20 +76,39 @@ impl Fetcher {
             owner: reference.text("owner").unwrap_or_default(),
             repo: reference.text("repo").unwrap_or_default(),
             base: self.settings.forges.get(host).map(String::as_str),
-            token: self.settings.access_tokens.get(host).map(String::as_str),
+            token: self.settings.access_tokens.for_repository(
+                host,
+                reference.text("owner").unwrap_or_default(),
+                reference.text("repo").unwrap_or_default(),
+            ),
+        }
+    }
+
+    /// The commit of a branch or a tag, as the forge said lately.
+    fn commit_on(&self, forge: &Forge<'_>, branch: Option<&str>) -> Result<String, FetchError> {
+        let wanted = branch.unwrap_or("HEAD");
+        let key = format!("forge-branch {} {} {} {wanted}", forge.host, forge.owner, forge.repo);
+        let noted = self.noted::<Answered>(&key);
+        if let Some(answer) = &noted
+            && (self.settings.offline || self.is_fresh(answer.time))
+        {
+            return Ok(answer.rev.clone());
+        }
+        match (self.ask_for_commit(forge, branch), noted) {
+            (Ok(rev), _) => {
+                self.note(&key, &Answered { rev: rev.clone(), time: now() });
+                Ok(rev)
+            }
+            (Err(error), Some(answer)) if !error.says_no() => {
+                self.progress.warn(&format!("{error}; '{wanted}' is taken to be {}, as before", answer.rev));
+                Ok(answer.rev)
+            }
+            (Err(error), _) => Err(error),
         }
     }
 
     /// The commit of a branch or a tag, or of the default branch.
-    fn resolve(&self, forge: &Forge<'_>, branch: Option<&str>) -> Result<String, FetchError> {
-        #[derive(Deserialize)]
-        struct GitHubCommit {
-            sha: String,
-        }
-        #[derive(Deserialize)]
-        struct GitLabCommit {
-            id: String,
-        }
+    fn ask_for_commit(&self, forge: &Forge<'_>, branch: Option<&str>) -> Result<String, FetchError> {
         let wanted = branch.unwrap_or("HEAD");
         let url = forge.question(wanted)?;
         let answer = self.ask(&url, forge)?;
@@ -107,6 +144,9 @@ impl Forge<'_> {
                 Ok(url)
             }
             Scheme::SourceHut => self.address(&self.interface(), &[self.owner, self.repo, "info", "refs"]),
+            _ if self.is_forgejo() => {
+                self.address(&self.interface(), &["repos", self.owner, self.repo, "git", "commits", wanted])
+            }
             _ => self.address(&self.interface(), &["repos", self.owner, self.repo, "commits", wanted]),
         }
     }
@@ -128,8 +168,17 @@ impl Forge<'_> {
             Scheme::SourceHut => {
                 self.address(&self.interface(), &[self.owner, self.repo, "archive", &format!("{rev}.tar.gz")])
             }
+            _ if self.is_forgejo() => {
+                let file = format!("{rev}.tar.gz");
+                self.address(&self.interface(), &["repos", self.owner, self.repo, "archive", &file])
+            }
             _ => self.address(&self.interface(), &["repos", self.owner, self.repo, "tarball", rev]),
         }
+    }
+
+    /// Forgejo and Gitea have an interface like GitHub's, but with other places for this.
+    fn is_forgejo(&self) -> bool {
+        self.base.is_some_and(|base| base.trim_end_matches('/').ends_with("/api/v1"))
     }
 
     fn interface(&self) -> String {
@@ -154,7 +203,7 @@ impl Forge<'_> {
         let Some(token) = self.token else { return Vec::new() };
         match (self.scheme, token.split_once(':')) {
             (Scheme::GitLab, Some(("PAT", token))) => {
-                vec![Secret { name: "private-token", value: token.to_owned() }]
+                vec![Secret { name: "private-token".into(), value: token.to_owned() }]
             }
             (Scheme::GitLab, Some(("OAuth2", token))) => vec![Secret::bearer(token)],
             _ => vec![Secret::bearer(token)],

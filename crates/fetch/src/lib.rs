@@ -8,8 +8,9 @@
 //! **It must never know** the language that a `flake.nix` is written in (the caller reads the inputs for [`lock`]), nor
 //! the environment: the cache's directory, access tokens and hosts are given in [`Settings`].
 //!
-//! [`open_cache`] reaches binary caches, for `store::cache`. What comes from elsewhere is untrusted: archives cannot write outside of the directory that they are unpacked to,
-//! and where a hash is known nothing is kept that does not have it.
+//! [`open_cache`] reaches binary caches, for `store::cache`. What comes from elsewhere is untrusted: archives cannot write
+//! outside of the directory that they are unpacked to, and where a hash is known nothing is kept that does not have it.
+//! Git repositories on other machines are fetched by the program `git`, which has the environment of this process.
 
 mod archive;
 mod cache;
@@ -22,6 +23,7 @@ pub mod lock;
 mod network;
 mod path;
 mod reference;
+mod registry;
 mod state;
 mod tarball;
 mod tree;
@@ -34,12 +36,17 @@ use nix_formats::flake_ref::{FlakeRef, Scheme};
 use store::Store;
 use store::progress::Progress;
 
+pub use archive::unpack;
 pub use caches::{Aws, CacheSettings, OpenCache, Tokens, open_cache};
 pub use error::FetchError;
+pub use git::GitProgram;
 pub use network::{Netrc, Network, NetworkSettings};
 pub use reference::locate;
+pub use registry::{Asker, Registries, Registry};
 pub use state::TreeState;
 pub use tree::Tree;
+
+use reference::shown;
 
 /// What the caller decides about fetching.
 #[derive(Clone, Debug, Default)]
@@ -48,15 +55,30 @@ pub struct Settings {
     pub cache: PathBuf,
     /// Use the cache and the store only.
     pub offline: bool,
+    /// How long what a server said of a branch or an address is taken to be true: Nix's `tarball-ttl`.
+    pub lifetime: Lifetime,
+    /// The program that fetches git repositories from other machines.
+    pub git: GitProgram,
     /// Where a forge is reached, by its host as references name it (`github.com`, `git.example.org`): the base of its
     /// programming interface. Hosts that are not here are reached where that kind of forge usually has it.
     pub forges: BTreeMap<String, String>,
-    /// Access tokens, by the host that they are for.
-    pub access_tokens: BTreeMap<String, String>,
+    /// Access tokens, by the host that they are for, or by the host and the beginning of a path there
+    /// (`github.com/owner`).
+    pub access_tokens: Tokens,
     /// How servers are spoken to.
     pub network: Arc<Network>,
     /// What references by a name alone mean.
-    pub registry: BTreeMap<String, FlakeRef>,
+    pub registries: Registries,
+}
+
+/// A time in seconds, an hour if nobody says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime(pub u64);
+
+impl Default for Lifetime {
+    fn default() -> Self {
+        Self(3600)
+    }
 }
 
 /// Fetches into a store.
@@ -86,31 +108,14 @@ impl Fetcher {
             Scheme::GitHub | Scheme::GitLab | Scheme::SourceHut => self.forge_tree(reference, name)?,
             Scheme::Tarball => self.tarball_tree(reference, name)?,
             Scheme::File => self.file_tree(reference, name)?,
-            Scheme::Indirect => self.registered_tree(reference, name)?,
+            Scheme::Indirect => self.tree(&self.resolve(reference, Asker::Flake)?, name)?,
             Scheme::Mercurial => {
                 let reason = "Mercurial repositories cannot be fetched; use an archive of the revision";
-                return Err(FetchError::Unsupported { what: reference.to_string(), reason });
+                return Err(FetchError::Unsupported { what: shown(reference), reason });
             }
         };
         tree.check(reference)?;
         Ok(tree)
-    }
-
-    /// The tree that a name means.
-    fn registered_tree(&self, reference: &FlakeRef, name: &str) -> Result<Tree, FetchError> {
-        let id = reference.text("id").unwrap_or_default();
-        let Some(registered) = self.settings.registry.get(id).filter(|found| found.scheme() != Scheme::Indirect) else {
-            let reason = "the registry does not know this name; write where it is, as 'github:NixOS/nixpkgs'";
-            return Err(FetchError::Unsupported { what: reference.to_string(), reason });
-        };
-        let mut meant = registered.clone();
-        // A commit or a branch that is asked for takes the place of either in the registry.
-        for (given, other) in [("rev", "ref"), ("ref", "rev")] {
-            if let Some(value) = reference.attrs().get(given) {
-                meant = meant.with(other, reference.attrs().get(other).cloned()).with(given, Some(value.clone()));
-            }
-        }
-        self.tree(&meant, name)
     }
 
     /// The tree of a locked reference, if the store has it: then nothing needs to be fetched.

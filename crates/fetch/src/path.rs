@@ -11,6 +11,7 @@ use nix_formats::store_path::StorePath;
 use store::fs_nar::everything;
 use store::progress::{Activity, Outcome, Task};
 
+use crate::reference::shown;
 use crate::tree::lock_to;
 use crate::{FetchError, Fetcher, Tree};
 
@@ -19,7 +20,7 @@ impl Fetcher {
         let path = PathBuf::from(reference.text("path").unwrap_or_default());
         if !path.is_absolute() {
             let reason = "a relative path has a meaning only as an input of another flake";
-            return Err(FetchError::Unsupported { what: reference.to_string(), reason });
+            return Err(FetchError::Unsupported { what: shown(reference), reason });
         }
         if let Some(tree) = self.store_object(&path, reference)? {
             return Ok(tree);

@@ -77,3 +77,12 @@ fn around(directory: &Path, mut attrs: Attrs) -> Result<FlakeRef, FetchError> {
     }
     Ok(FlakeRef::from_attrs(attrs)?)
 }
+
+/// A reference as people may see it: without the password that its address may have.
+pub(crate) fn shown(reference: &FlakeRef) -> String {
+    let address = reference.text("url").and_then(|url| url::Url::parse(url).ok());
+    match address.filter(|address| address.password().is_some()) {
+        Some(address) => reference.clone().with("url", Some(crate::network::shown(&address).into())).to_string(),
+        None => reference.to_string(),
+    }
+}

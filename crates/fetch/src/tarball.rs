@@ -16,9 +16,6 @@ use crate::download::Counted;
 use crate::network::Secret;
 use crate::{FetchError, Fetcher, Tree};
 
-/// How long what an address gave is taken to be what it gives, in seconds: Nix's `tarball-ttl`.
-const FRESH: u64 = 3600;
-
 /// What an address gave.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Fetched {
@@ -93,10 +90,15 @@ impl Fetcher {
         self.tree_of(path, reference.clone(), None)
     }
 
+    /// Whether what a server said at that time is still taken to be true.
+    pub(crate) fn is_fresh(&self, time: u64) -> bool {
+        now().saturating_sub(time) < self.settings.lifetime.0
+    }
+
     /// What is noted for an address if that is fresh, or if nothing else can be had; else what `fetch` gives.
     fn fresh(&self, key: &str, fetch: impl FnOnce() -> Result<Fetched, FetchError>) -> Result<Fetched, FetchError> {
         if let Some(noted) = self.noted::<Fetched>(key)
-            && (self.settings.offline || now().saturating_sub(noted.time) < FRESH)
+            && (self.settings.offline || self.is_fresh(noted.time))
             && self.is_kept(&noted.path)?
         {
             return Ok(noted);
@@ -163,6 +165,7 @@ impl Fetcher {
     }
 }
 
-fn now() -> u64 {
+/// The time in seconds since 1970.
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }

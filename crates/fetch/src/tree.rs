@@ -6,6 +6,7 @@ use nix_formats::hash::Hash;
 use nix_formats::store_path::StorePath;
 
 use crate::FetchError;
+use crate::reference::shown;
 
 /// The commit that `builtins.fetchGit` names where there is none.
 const NO_REV: &str = "0000000000000000000000000000000000000000";
@@ -51,14 +52,14 @@ impl Tree {
             && let Some(actual) = self.locked.nar_hash()
             && expected != actual
         {
-            let what = wanted.to_string();
+            let what = shown(wanted);
             return Err(FetchError::HashMismatch { what, expected: expected.into(), actual: actual.into() });
         }
         for name in ["rev", "lastModified", "revCount"] {
             let (wanted_value, value) = (wanted.attrs().get(name), self.locked.attrs().get(name));
             if wanted_value.is_some() && value.is_some() && wanted_value != value {
                 let reason = format!("its '{name}' is not the one that it is locked to");
-                return Err(FetchError::Revision { what: wanted.to_string(), reason });
+                return Err(FetchError::Revision { what: shown(wanted), reason });
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ use store::progress::Progress;
 use crate::derivations::Derivations;
 use crate::files::{Access, Files};
 use crate::inputs::Inputs;
+use crate::locks::LockSettings;
 use crate::native::Native;
 use crate::services::{Opened, Services};
 use crate::sources::Sources;
@@ -29,6 +30,8 @@ pub(crate) struct ProjectHost {
     pub(crate) progress: Arc<dyn Progress>,
     pub(crate) variables: Variables,
     pub(crate) files: Files,
+    /// What the command line says of the locks of flakes.
+    pub(crate) locks: LockSettings,
     /// What a restricted evaluation may fetch.
     pub(crate) allowed_uris: Vec<String>,
     pub(crate) sources: Sources,
@@ -49,7 +52,8 @@ impl ProjectHost {
     }
 
     fn inputs<'a>(&'a self, notify: &'a dyn Fn(&str)) -> Result<Inputs<'a>, HostError> {
-        Ok(Inputs { fetcher: &self.opened()?.fetcher, directory: &self.directory, notify })
+        let pure = self.files.access == Access::StoreOnly;
+        Ok(Inputs { fetcher: &self.opened()?.fetcher, directory: &self.directory, pure, notify })
     }
 
     /// How the tree that a request fetches looks, if it is on this machine and not fixed.
@@ -165,10 +169,13 @@ impl Host for ProjectHost {
     fn ensure_path(&self, path: &StorePath) -> Result<(), HostError> {
         let store = &self.opened()?.store;
         store.add_temp_root(path).map_err(failed)?;
-        match store.is_valid(path).map_err(failed)? {
-            true => Ok(()),
-            false => Err(HostError::Failed(format!("'{}' is not in the store", path.to_absolute()))),
+        if store.is_valid(path).map_err(failed)? {
+            return Ok(());
         }
+        let taken = self.services.substituters().take([path.clone()], &**store, &*self.progress);
+        taken.map(drop).map_err(|error| {
+            HostError::Failed(format!("'{}' is not in the store, and cannot be taken: {error}", path.to_absolute()))
+        })
     }
 
     fn references(&self, path: &StorePath) -> Result<Vec<StorePath>, HostError> {
@@ -194,7 +201,7 @@ impl Host for ProjectHost {
 
     fn lock_flake(&self, reference: &str) -> Result<LockedFlake, HostError> {
         self.check_uri(reference)?;
-        self.inputs(&|message| self.progress.warn(message))?.lock_flake(reference)
+        self.inputs(&|message| self.progress.warn(message))?.lock_flake(reference, &self.locks)
     }
 
     fn show(&self, level: Level, message: &str) {

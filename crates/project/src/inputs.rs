@@ -1,14 +1,15 @@
 //! Fetching for the evaluator: the builtins that fetch, and flakes with their locks.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use eval::{FetchRequest, FetchValue, Fetched, Fetcher as Builtin, HostError, LockedFlake};
 use fetch::lock::LockOptions;
 use fetch::{Fetcher, Tree, TreeState};
-use nix_formats::flake_ref::{Attr, Attrs, FlakeRef, Scheme};
+use nix_formats::flake_ref::{Attr, Attrs, FlakeRef, git_url};
 use nix_formats::hash::{Hash, HashAlgo};
 
-use crate::flake_inputs::read_inputs;
+use crate::locks::{self, LockSettings, LockedTree};
 
 /// The name that sources have in the store.
 const SOURCE: &str = "source";
@@ -18,6 +19,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) fetcher: &'a Fetcher,
     /// Where relative references begin.
     pub(crate) directory: &'a Path,
+    /// Whether the evaluation may depend on nothing that changes.
+    pub(crate) pure: bool,
     /// Hears of lock files that were written.
     pub(crate) notify: &'a dyn Fn(&str),
 }
@@ -44,10 +47,13 @@ impl Inputs<'_> {
             }
             Builtin::Git => {
                 let reference = self.git_reference(request, url()?)?;
+                self.check_pure("fetchGit", &reference)?;
                 Ok(fetched(&self.fetcher.tree(&reference, name).map_err(failed)?, true))
             }
             Builtin::Tree => {
-                let tree = self.fetcher.tree(&tree_reference(request)?, name).map_err(failed)?;
+                let reference = tree_reference(request)?;
+                self.check_pure("fetchTree", &reference)?;
+                let tree = self.fetcher.tree(&reference, name).map_err(failed)?;
                 Ok(fetched(&tree, false))
             }
             Builtin::Mercurial => {
@@ -56,16 +62,28 @@ impl Inputs<'_> {
         }
     }
 
-    /// `fetchGit` takes a plain path where a reference has an address.
+    /// `fetchGit` takes a path where a reference has an address, and leaves out what archives leave out.
     fn git_reference(&self, request: &FetchRequest, url: &str) -> Result<FlakeRef, HostError> {
-        let mut attrs = reference_attrs(request, &["name", "url"]);
-        let url = match url.contains("://") {
-            true => url.to_owned(),
-            false => format!("file://{}", self.directory.join(url).display()),
-        };
+        let mut attrs = reference_attrs(request, &["name", "url"])?;
+        let local = || self.directory.join(url).display().to_string();
+        let url = git_url(url).or_else(|_| git_url(&local())).map_err(HostError::Failed)?;
         attrs.insert("type".to_owned(), "git".into());
         attrs.insert("url".to_owned(), url.into());
+        if attrs.get("submodules") != Some(&Attr::Bool(true)) {
+            attrs.entry("exportIgnore".to_owned()).or_insert(true.into());
+        }
         FlakeRef::from_attrs(attrs).map_err(failed)
+    }
+
+    /// A pure evaluation fetches only what is always the same.
+    fn check_pure(&self, builtin: &str, reference: &FlakeRef) -> Result<(), HostError> {
+        if !self.pure || reference.is_locked() || reference.nar_hash().is_some() {
+            return Ok(());
+        }
+        Err(HostError::Refused(format!(
+            "in pure evaluation, '{builtin}' does not fetch '{reference}', which may change: name a commit ('rev') or a \
+             'narHash' (--impure lifts this)"
+        )))
     }
 
     /// How the tree that a request fetches looks, if it is on this machine.
@@ -89,52 +107,45 @@ impl Inputs<'_> {
     }
 
     /// Fetches a flake, completes its lock, and says where its sources are.
-    pub(crate) fn lock_flake(&self, text: &str) -> Result<LockedFlake, HostError> {
-        let (reference, fragment) = fetch::locate(self.directory, text).map_err(failed)?;
+    pub(crate) fn lock_flake(&self, text: &str, settings: &LockSettings) -> Result<LockedFlake, HostError> {
+        let (located, fragment) = fetch::locate(self.directory, text).map_err(failed)?;
         if !fragment.is_empty() {
             return Err(HostError::Failed(format!("'{text}' names an output, but a flake is wanted here")));
         }
-        let tree = self.fetcher.tree(&reference, SOURCE).map_err(failed)?;
-        let dir = reference.dir().to_owned();
-        let locked =
-            fetch::lock::lock(self.fetcher, &tree, &dir, &read_inputs, &LockOptions::default()).map_err(failed)?;
-        let text = locked.lock.print();
-        if locked.is_changed() && locked.unlocked().is_none() {
-            self.save(&reference, &text)?;
+        // What the command line says is of the flake that it names, not of those that are pinned in expressions.
+        let overrides = if located.is_locked() { BTreeMap::new() } else { settings.overrides.clone() };
+        let options = LockOptions { overrides, ..LockOptions::default() };
+        let tree = locks::locked(self.fetcher, &located, &options).map_err(failed)?;
+        if tree.locked.is_changed() {
+            self.complete(text, &tree, settings)?;
         }
+        let LockedTree { reference, locked } = tree;
         let sources = locked.trees.iter().map(|(key, tree)| {
             let dir = match locked.lock.nodes.get(key).and_then(|node| node.lock.as_ref()) {
                 Some(lock) => lock.locked.dir().to_owned(),
-                None => dir.clone(),
+                None => reference.dir().to_owned(),
             };
             (key.clone(), fetched(tree, false), dir)
         });
-        Ok(LockedFlake { lock_file: text, sources: sources.collect() })
+        Ok(LockedFlake { lock_file: locked.lock.print(), sources: sources.collect() })
     }
 
-    /// Writes the lock beside the `flake.nix` of a directory of the user's; another flake's lock is only used.
-    fn save(&self, reference: &FlakeRef, lock: &str) -> Result<(), HostError> {
-        let directory = match (reference.scheme(), reference.text("path"), reference.text("url")) {
-            (Scheme::Path, Some(path), _) => PathBuf::from(path),
-            (Scheme::Git, _, Some(url)) if reference.text("rev").is_none() => match url.strip_prefix("file://") {
-                Some(path) => PathBuf::from(path),
-                None => return Ok(()),
-            },
-            _ => return Ok(()),
-        };
-        let file = directory.join(reference.dir()).join("flake.lock");
-        let write = || -> std::io::Result<()> {
-            let mut temporary = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new(".")))?;
-            std::io::Write::write_all(&mut temporary, lock.as_bytes())?;
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-            temporary.as_file().set_permissions(mode)?;
-            temporary.persist(&file)?;
-            Ok(())
-        };
-        match write() {
-            Ok(()) => (self.notify)(&format!("wrote '{}': new inputs were locked", file.display())),
-            Err(error) => {
-                (self.notify)(&format!("inputs were locked, but '{}' cannot be written: {error}", file.display()))
+    /// Deals with a lock file that is not as it should be.
+    fn complete(&self, text: &str, tree: &LockedTree, settings: &LockSettings) -> Result<(), HostError> {
+        if !settings.complete {
+            let message = format!(
+                "the lock file of '{text}' lacks inputs or has others, and may not be changed (--no-update-lock-file); \
+                 `wharf lock` completes it"
+            );
+            return Err(HostError::Failed(message));
+        }
+        let file = tree.file().filter(|_| settings.write && settings.overrides.is_empty());
+        if let Some(file) = file
+            && tree.locked.unlocked().is_none()
+        {
+            match tree.save(self.fetcher, &file) {
+                Ok(()) => (self.notify)(&format!("wrote '{}': new inputs were locked", file.display())),
+                Err(problem) => (self.notify)(&format!("inputs were locked, but {problem}")),
             }
         }
         Ok(())
@@ -145,24 +156,33 @@ impl Inputs<'_> {
 fn tree_reference(request: &FetchRequest) -> Result<FlakeRef, HostError> {
     let reference = match (request.attrs.get("type"), request.attrs.get("url")) {
         (None, Some(FetchValue::String(url))) => FlakeRef::parse(url),
-        _ => FlakeRef::from_attrs(reference_attrs(request, &["name"])),
+        _ => {
+            let mut attrs = reference_attrs(request, &["name"])?;
+            // The history of what is fetched for its files is of no use.
+            if attrs.get("type") == Some(&Attr::from("git")) {
+                attrs.entry("shallow".to_owned()).or_insert(true.into());
+            }
+            FlakeRef::from_attrs(attrs)
+        }
     };
     reference.map_err(failed)
 }
 
 /// The attributes of a request as those of a reference, but for some.
-fn reference_attrs(request: &FetchRequest, without: &[&str]) -> Attrs {
+fn reference_attrs(request: &FetchRequest, without: &[&str]) -> Result<Attrs, HostError> {
     let taken = request.attrs.iter().filter(|(name, _)| !without.contains(&name.as_str()));
-    taken
-        .map(|(name, value)| {
-            let attr = match value {
-                FetchValue::String(text) => Attr::from(text.clone()),
-                FetchValue::Bool(flag) => Attr::Bool(*flag),
-                FetchValue::Int(number) => Attr::Int(number.unsigned_abs()),
-            };
-            (name.clone(), attr)
-        })
-        .collect()
+    let attrs = taken.map(|(name, value)| {
+        let attr = match value {
+            FetchValue::String(text) => Attr::from(text.clone()),
+            FetchValue::Bool(flag) => Attr::Bool(*flag),
+            FetchValue::Int(number) => Attr::Int(
+                u64::try_from(*number)
+                    .map_err(|_| HostError::Failed(format!("the attribute '{name}' cannot be {number}")))?,
+            ),
+        };
+        Ok((name.clone(), attr))
+    });
+    attrs.collect()
 }
 
 /// A tree as the evaluator takes it.
@@ -183,6 +203,11 @@ fn parse_hash(text: &str) -> Result<Hash, HostError> {
 }
 
 pub(crate) fn failed(error: impl std::error::Error) -> HostError {
+    HostError::Failed(in_words(&error))
+}
+
+/// An error and what caused it, in one sentence.
+pub(crate) fn in_words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -192,5 +217,5 @@ pub(crate) fn failed(error: impl std::error::Error) -> HostError {
         }
         source = cause.source();
     }
-    HostError::Failed(text)
+    text
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use store::progress::Progress;
 
 use crate::host::Variables;
+use crate::locks::LockSettings;
 use crate::packages::Packages;
 
 /// What a project is told; nothing here is read from the environment by this crate.
@@ -36,14 +37,12 @@ pub struct Options {
     pub write: bool,
     /// Whether what an evaluation gave before may be taken if nothing has changed that it read.
     pub use_cache: bool,
-    /// Whether the network may be used.
-    pub offline: bool,
     /// The binary caches that outputs are taken from.
     pub substituters: Arc<store::cache::Substituters>,
-    /// How servers are spoken to.
-    pub network: Arc<fetch::Network>,
-    /// Access tokens of forges, by host.
-    pub access_tokens: std::collections::BTreeMap<String, String>,
+    /// How sources are fetched.
+    pub fetching: fetch::Settings,
+    /// What the command line says of the locks of flakes.
+    pub locks: LockSettings,
     /// How base images are pulled.
     pub registries: distribution::Settings,
     /// How to build.

@@ -187,6 +187,7 @@ impl Project {
             format!("{:?}", options.evaluation),
             format!("{pure} {} {:?} {}", options.restricted, options.allowed_uris, options.nixpkgs_docker_tools),
             format!("{:?}", options.arguments),
+            format!("{:?}", options.locks),
             format!("{:?} {:?}", options.directory, options.data),
             Pins::expression_for(&options.directory).ok()?,
         ]))
@@ -312,6 +313,7 @@ impl Project {
             progress: Arc::clone(&options.progress),
             variables: Arc::clone(&options.variables),
             files: Files { store_directory: options.data.join("nix/store"), access },
+            locks: options.locks.clone(),
             allowed_uris: options.allowed_uris.clone(),
             sources: Sources::new(options.write),
             derivations: Arc::clone(&self.derivations),

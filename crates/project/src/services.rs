@@ -32,6 +32,11 @@ impl Services {
         Self { options, opened: OnceLock::new(), opening: Mutex::new(()) }
     }
 
+    /// The binary caches that objects are taken from.
+    pub(crate) fn substituters(&self) -> &store::cache::Substituters {
+        &self.options.substituters
+    }
+
     /// All of them, the store made if there was none.
     pub(crate) fn open(&self) -> Result<&Opened, StoreError> {
         if let Some(opened) = self.opened.get() {
@@ -48,13 +53,7 @@ impl Services {
 
 fn open(options: &Options) -> Result<Opened, StoreError> {
     let store = Arc::new(LocalStore::open(&options.data)?);
-    let settings = fetch::Settings {
-        cache: options.cache.join("fetch"),
-        offline: options.offline,
-        network: Arc::clone(&options.network),
-        access_tokens: options.access_tokens.clone(),
-        ..fetch::Settings::default()
-    };
+    let settings = options.fetching.clone();
     let fetcher = Arc::new(Fetcher::new(Arc::clone(&store) as _, Arc::clone(&options.progress), settings));
     let builder = Builder::new(Arc::clone(&store), options.build.clone())
         .with_progress(Arc::clone(&options.progress))

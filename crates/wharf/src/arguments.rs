@@ -66,10 +66,10 @@ enum Command {
     Explain(commands::explain::Arguments),
     /// Build images and send to a registry what it lacks
     Push(commands::push::Arguments),
-    /// Write the digests of base images down, so that they stay what they are
-    Lock(commands::pins::Lock),
-    /// Move the digests of base images to what their tags stand for now
-    Update(commands::pins::Update),
+    /// Write down what the flake's inputs and the base images stand for now, where that is not written down yet
+    Lock(commands::locks::Lock),
+    /// Move what the flake's inputs and the base images stand for to what it is now
+    Update(commands::locks::Update),
     /// Get an image from a registry as an OCI layout
     Pull(commands::pull::Arguments),
     /// Copy an image, all its platforms, from one registry to another
@@ -148,8 +148,8 @@ fn dispatch(command: Command, settings: &Settings) -> Result<i32, Failure> {
         Command::Render(arguments) => commands::render::run(&arguments, settings),
         Command::Explain(arguments) => commands::explain::run(&arguments, settings),
         Command::Push(arguments) => commands::push::run(&arguments, settings),
-        Command::Lock(arguments) => commands::pins::lock(&arguments, settings),
-        Command::Update(arguments) => commands::pins::update(&arguments, settings),
+        Command::Lock(arguments) => commands::locks::lock(&arguments, settings),
+        Command::Update(arguments) => commands::locks::update(&arguments, settings),
         Command::Pull(arguments) => commands::pull::run(&arguments, settings),
         Command::Copy(arguments) => commands::copy::run(&arguments, settings),
         Command::Tags(arguments) => commands::tags::run(&arguments, settings),

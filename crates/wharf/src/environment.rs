@@ -7,6 +7,10 @@ use std::path::PathBuf;
 pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("WHARF_HOME", "Where the store and the images are kept; default $XDG_DATA_HOME/wharf or ~/.local/share/wharf"),
     ("WHARF_CACHE", "Where downloads and digests are cached; default $XDG_CACHE_HOME/wharf or ~/.cache/wharf"),
+    (
+        "WHARF_FORGES",
+        "HOST=ADDRESS …: where the interfaces of forges are, for github:, gitlab: and sourcehut: references",
+    ),
     ("XDG_CONFIG_HOME", "Below it, wharf/registries.toml names mirrors and insecure registries"),
     (
         "NIX_PATH",

@@ -15,6 +15,7 @@ mod commands;
 mod containers;
 mod environment;
 mod failure;
+mod fetching;
 mod image_summary;
 mod inspect_page;
 mod interrupt;

@@ -1,6 +1,5 @@
 //! Which binary caches are used, and how: from the command line, else as Nix is told on this machine.
 
-use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use store::daemon::DEFAULT_SOCKET;
 
 use crate::environment;
 use crate::failure::Failure;
+use crate::fetching;
 use crate::nix_conf;
 use crate::settings::Settings;
 
@@ -65,8 +65,8 @@ pub(crate) struct NetworkArguments {
 /// Binary caches, ready to be asked.
 pub(crate) struct Caches {
     pub(crate) substituters: Substituters,
-    pub(crate) network: Arc<Network>,
-    pub(crate) access_tokens: BTreeMap<String, String>,
+    /// How sources are fetched over the same network.
+    pub(crate) fetching: fetch::Settings,
 }
 
 /// How caches are reached and whom they are believed.
@@ -103,8 +103,12 @@ impl SubstituterArguments {
         }
         Ok(Caches {
             substituters: reach.substituters(caches),
-            network: Arc::clone(&reach.caches.network),
-            access_tokens: reach.caches.tokens.0,
+            fetching: fetching::settings(
+                settings,
+                &reach.conf,
+                Arc::clone(&reach.caches.network),
+                reach.caches.tokens.clone(),
+            )?,
         })
     }
 }

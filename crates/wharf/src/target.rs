@@ -1,11 +1,15 @@
 //! The arguments by which commands name what they work on, and the project they open for it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use eval::SearchPathEntry;
-use project::{Argument, Named, Options, Packages, Project, Target};
+use fetch::Lifetime;
+use fetch::lock::InputPath;
+use nix_formats::flake_ref::FlakeRef;
+use project::{Argument, LockSettings, Named, Options, Packages, Project, Target};
 use store::progress::Progress;
 
 use crate::failure::Failure;
@@ -57,9 +61,71 @@ pub(crate) struct TargetArguments {
     /// Evaluate anew, whatever is known from before
     #[arg(long)]
     no_eval_cache: bool,
+    #[command(flatten)]
+    locks: LockArguments,
     /// Set one of Nix's settings: a name and a value
     #[arg(long = "option", num_args = 2, value_names = ["NAME", "VALUE"], action = clap::ArgAction::Append)]
     nix_options: Vec<String>,
+}
+
+/// What the inputs of a flake are taken to be.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Flakes")]
+pub(crate) struct InputArguments {
+    /// Take an input of the flake from elsewhere: NAME or NAME/NAME, and a reference
+    #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"], action = clap::ArgAction::Append)]
+    override_input: Vec<String>,
+    /// Ask again for branches and addresses, however lately they were asked for
+    #[arg(long)]
+    pub(crate) refresh: bool,
+}
+
+/// How flakes are locked.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Flakes")]
+pub(crate) struct LockArguments {
+    #[command(flatten)]
+    inputs: InputArguments,
+    /// Do not write a lock file that had to be completed; --override-input leaves it alone too
+    #[arg(long)]
+    no_write_lock_file: bool,
+    /// Fail where a lock file would have to be completed
+    #[arg(long)]
+    no_update_lock_file: bool,
+}
+
+impl InputArguments {
+    /// The inputs that are overridden.
+    pub(crate) fn overrides(&self) -> Result<BTreeMap<InputPath, FlakeRef>, Failure> {
+        let directory = current_directory()?;
+        let pairs = self.override_input.chunks_exact(2).map(|pair| {
+            let (reference, fragment) = fetch::locate(&directory, &pair[1])?;
+            if !fragment.is_empty() {
+                return Err(Failure::usage(format!("'{}' names an output, but an input is a flake", pair[1])));
+            }
+            Ok((input_path(&pair[0]), reference))
+        });
+        pairs.collect()
+    }
+}
+
+impl LockArguments {
+    fn apply(&self, options: &mut Options) -> Result<(), Failure> {
+        options.locks = LockSettings {
+            overrides: self.inputs.overrides()?,
+            write: !self.no_write_lock_file,
+            complete: !self.no_update_lock_file,
+        };
+        if self.inputs.refresh {
+            options.fetching.lifetime = Lifetime(0);
+        }
+        Ok(())
+    }
+}
+
+/// The inputs that `NAME/NAME` leads through.
+pub(crate) fn input_path(text: &str) -> InputPath {
+    text.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// Whether the evaluator's counters are printed.
@@ -154,6 +220,7 @@ impl TargetArguments {
         let nix = self.nix_options()?;
         nix.unknown.iter().for_each(|unknown| progress.warn(unknown));
         let mut options = options(settings, nix, build, progress)?;
+        self.locks.apply(&mut options)?;
         options.impure = self.impure;
         options.packages = packages;
         options.nixpkgs_docker_tools = self.nixpkgs_docker_tools;
@@ -213,8 +280,8 @@ pub(crate) fn options(
         registries: crate::registries::client_settings(&settings.environment)?,
         build: build.resolve(&binary),
         substituters: Arc::new(caches.substituters),
-        network: caches.network,
-        access_tokens: caches.access_tokens,
+        fetching: caches.fetching,
+        locks: LockSettings::default(),
         binary,
         directory: current_directory()?,
         evaluation,
@@ -226,7 +293,6 @@ pub(crate) fn options(
         arguments: Vec::new(),
         write: false,
         use_cache: nix.use_cache,
-        offline: settings.offline,
         variables: Arc::new(|name| std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec)),
         progress,
     })

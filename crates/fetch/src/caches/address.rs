@@ -9,10 +9,12 @@ use percent_encoding::percent_decode_str;
 use crate::FetchError;
 
 /// The parameters that mean something here.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 13] = [
     "compression",
     "compression-level",
     "endpoint",
+    "multipart-chunk-size",
+    "multipart-threshold",
     "priority",
     "profile",
     "region",

@@ -39,6 +39,16 @@ pub struct CacheSettings {
 #[derive(Clone, Default)]
 pub struct Tokens(pub BTreeMap<String, String>);
 
+impl Tokens {
+    /// The token for a repository: of those for its host, or for the beginning of its path there, the most special.
+    pub(crate) fn for_repository(&self, host: &str, owner: &str, repo: &str) -> Option<&str> {
+        let place = format!("{host}/{owner}/{repo}");
+        let fits = |name: &str| place.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let fitting = self.0.iter().filter(|(name, _)| fits(name));
+        fitting.max_by_key(|(name, _)| name.len()).map(|(_, token)| token.as_str())
+    }
+}
+
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::s3::Bucket;
 use crate::FetchError;
-use crate::network::{Body, Network, Place, Question, Secret, refused};
+use crate::network::{Body, Network, Payload, Place, Question, Secret, refused};
 
 /// A cache behind a server.
 pub(super) struct Remote {
@@ -120,7 +120,12 @@ impl Transport for Remote {
     }
 
     fn put(&self, name: &str, content: NamedTempFile) -> io::Result<()> {
-        let question = Question { method: Method::PUT, from: None, body: Some(content.as_file()) };
+        if let Locate::Bucket(bucket) = &*self.locate
+            && bucket.put_large(&self.network, name, content.as_file())?
+        {
+            return Ok(());
+        }
+        let question = Question { body: Some(Payload::File(content.as_file())), ..Question::of(Method::PUT) };
         match self.ask(name, &question)? {
             Some(_) => Ok(()),
             None => Err(io::Error::other(FetchError::Download {

@@ -1,201 +1,168 @@
-//! `git` references to repositories on this machine.
+//! `git` references: repositories on this machine, and on others.
 //!
-//! Without a branch or a commit the reference means the working tree: the files that git tracks, as they are now. If
-//! they are as they were committed, that is the commit; else the tree is dirty, and is not locked.
+//! To a repository on this machine a reference without a branch or a commit means the working tree: the files that git
+//! tracks, as they are now. If they are as they were committed, that is the commit; else the tree is dirty, and is not
+//! locked. What is on other machines is fetched into the cache first, by the git program; all reading is done here.
 
+mod attributes;
 mod export;
+mod lfs;
+mod mirror;
+mod program;
+mod repository;
+mod submodules;
+mod transfer;
+mod working_tree;
 mod worktree;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use gix::ObjectId;
 use nix_formats::content_address::Method;
 use nix_formats::flake_ref::FlakeRef;
 use nix_formats::hash::HashAlgo;
 use nix_formats::store_path::StorePath;
-use store::fs_nar::{FileKind, everything};
+use store::fs_nar::everything;
 use store::progress::{Activity, Outcome, Task};
+use url::Url;
 
-use crate::state::{Look, TreeState};
-use crate::tree::short;
+use crate::reference::shown;
 use crate::{FetchError, Fetcher, Tree};
-use worktree::Worktree;
+use export::Exporter;
+use repository::{Commit, Repository};
 
-/// An open repository.
-pub(crate) struct Repository {
-    gix: gix::Repository,
-    path: PathBuf,
+pub use program::GitProgram;
+
+/// How a commit becomes files.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// Leave out what archives leave out.
+    export_ignore: bool,
+    /// Put the contents of large files in the place of their pointers.
+    lfs: bool,
+    /// Take the files of submodules too.
+    submodules: bool,
+    /// Fetch submodules without their history.
+    shallow: bool,
+    /// The repository is on another machine.
+    is_remote: bool,
+    /// How many repositories this one is in.
+    depth: usize,
 }
 
-/// A commit, and what is known of it.
-pub(crate) struct Commit {
-    id: ObjectId,
-    tree: ObjectId,
-    time: u64,
-}
-
-impl Repository {
-    fn open(path: &Path) -> Result<Self, FetchError> {
-        // Neither the user's configuration nor the environment may change what a tree is.
-        let options = gix::open::Options::isolated();
-        let gix = gix::open_opts(path, options).map_err(|error| FetchError::Git {
-            action: "find the objects",
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
-        Ok(Self { gix, path: path.to_owned() })
-    }
-
-    /// For `map_err`.
-    fn failed<E: std::fmt::Display>(&self, action: &'static str) -> impl FnOnce(E) -> FetchError {
-        let path = self.path.clone();
-        move |error| FetchError::Git { action, path, message: error.to_string() }
-    }
-
-    /// The commit that is checked out; `None` in a repository without commits.
-    fn head(&self) -> Result<Option<Commit>, FetchError> {
-        let head = self.gix.head().map_err(self.failed("read HEAD"))?;
-        let id = head.try_into_peeled_id().map_err(self.failed("read HEAD"))?;
-        id.map(|id| self.commit(id.detach())).transpose()
-    }
-
-    fn commit(&self, id: ObjectId) -> Result<Commit, FetchError> {
-        let commit = self.gix.find_commit(id).map_err(self.failed("find the commit"))?;
-        let tree = commit.tree_id().map_err(self.failed("read the commit"))?.detach();
-        let time = commit.committer().and_then(|committer| committer.time()).map_err(self.failed("read the commit"))?;
-        Ok(Commit { id, tree, time: u64::try_from(time.seconds).unwrap_or(0) })
-    }
-
-    /// The commit of a branch, a tag or any other name.
-    fn named(&self, name: &str) -> Result<Commit, FetchError> {
-        let mut reference = self.gix.find_reference(name).map_err(self.failed("find the branch or tag"))?;
-        let id = reference.peel_to_id().map_err(self.failed("read the branch or tag"))?;
-        self.commit(id.detach())
-    }
-
-    /// How many commits lead to this one, itself included.
-    fn count(&self, commit: &Commit) -> Result<u64, FetchError> {
-        let walk = self.gix.rev_walk([commit.id]).all().map_err(self.failed("count the commits"))?;
-        let mut count = 0;
-        for step in walk {
-            step.map_err(self.failed("count the commits"))?;
-            count += 1;
+impl Options {
+    fn of(reference: &FlakeRef) -> Self {
+        Self {
+            export_ignore: reference.flag("exportIgnore"),
+            lfs: reference.flag("lfs"),
+            submodules: reference.flag("submodules"),
+            shallow: reference.flag("shallow"),
+            is_remote: false,
+            depth: 0,
         }
-        Ok(count)
     }
+
+    /// What tells results of one commit apart.
+    fn suffix(self) -> String {
+        let letters = [(self.submodules, ";s"), (self.export_ignore, ";e"), (self.lfs, ";l")];
+        letters.iter().filter(|(is_set, _)| *is_set).map(|(_, letter)| *letter).collect()
+    }
+}
+
+/// The commit that a reference means, in a repository that is on this machine now.
+struct Found {
+    repository: Repository,
+    commit: Commit,
+    /// The branch or tag, as far as it is known.
+    branch: Option<String>,
+    is_remote: bool,
 }
 
 impl Fetcher {
     pub(crate) fn git_tree(&self, reference: &FlakeRef, name: &str) -> Result<Tree, FetchError> {
-        let unsupported = |reason| FetchError::Unsupported { what: reference.to_string(), reason };
-        for (flag, reason) in [
-            ("submodules", "submodules are not fetched; make them inputs of their own"),
-            ("lfs", "files of git LFS are not fetched"),
-            ("exportIgnore", "the attribute 'export-ignore' is not honoured"),
-            ("verifyCommit", "signatures of commits are not verified"),
-        ] {
-            if reference.flag(flag) {
-                return Err(unsupported(reason));
-            }
+        check(reference)?;
+        let options = Options::of(reference);
+        if let Some(repository) = checked_out(reference)? {
+            return self.working_tree(repository, reference, options, name);
         }
-        let path = local_path(reference.text("url").unwrap_or_default()).ok_or_else(|| {
-            unsupported("git repositories are read from this machine only; use 'github:', 'gitlab:' or an archive")
-        })?;
-        let repository = Repository::open(&path)?;
-        if reference.text("rev").is_none() && reference.text("ref").is_none() && !repository.gix.is_bare() {
-            return self.working_tree(&repository, reference, name);
-        }
-        let commit = match (reference.text("rev"), reference.text("ref")) {
-            (Some(rev), _) => {
-                let id = ObjectId::from_hex(rev.as_bytes()).map_err(repository.failed("read the commit hash"))?;
-                repository.commit(id)?
+        let found = self.git_commit(reference)?;
+        let options = Options { is_remote: found.is_remote, ..options };
+        let path = self.committed(&found, options, name)?;
+        self.commit_tree(&found, reference, path)
+    }
+
+    /// Finds the commit that a reference with a branch or a commit, or to another machine, means.
+    fn git_commit(&self, reference: &FlakeRef) -> Result<Found, FetchError> {
+        let url = reference.text("url").unwrap_or_default();
+        let Some(path) = local_path(url) else {
+            let scheme = Url::parse(url).map(|url| url.scheme().to_owned()).unwrap_or_default();
+            // Others are programs that git would start, or of no use any more.
+            if !matches!(scheme.as_str(), "http" | "https" | "ssh" | "git") {
+                let reason = "git repositories are reached by 'https:', 'http:', 'ssh:', 'git:' and 'file:'";
+                return Err(FetchError::Unsupported { what: shown(reference), reason });
             }
-            (None, Some(branch)) => repository.named(branch)?,
-            (None, None) => repository.head()?.ok_or_else(|| unsupported("the repository has no commit"))?,
+            let found = self.mirrored(reference, url)?;
+            return Ok(Found {
+                repository: found.repository,
+                commit: found.commit,
+                branch: found.branch,
+                is_remote: true,
+            });
         };
-        let path = self.committed(&repository, &commit, name)?;
-        self.commit_tree(&repository, &commit, reference, path)
-    }
-
-    /// What a reference to a repository on this machine means at present: a commit, or files that differ from it.
-    pub(crate) fn git_state(&self, reference: &FlakeRef) -> Result<Option<TreeState>, FetchError> {
-        let Some(path) = local_path(reference.text("url").unwrap_or_default()) else { return Ok(None) };
         let repository = Repository::open(&path)?;
-        let mut look = Look::default();
-        if reference.text("rev").is_some() {
-            return Ok(Some(look.finish()));
-        }
-        if let Some(branch) = reference.text("ref") {
-            look.note(repository.named(branch)?.id.as_bytes());
-            return Ok(Some(look.finish()));
-        }
-        if repository.gix.is_bare() {
-            let head = repository.head()?;
-            look.note(head.as_ref().map_or(&[], |head| head.id.as_bytes()));
-            return Ok(Some(look.finish()));
-        }
-        let worktree = Worktree::read(&repository)?;
-        look.note(worktree.head.as_ref().map_or(&[], |head| head.id.as_bytes()));
-        // Git itself has seen to it that a tree which is not dirty is that of the commit.
-        if worktree.is_dirty || worktree.head.is_none() {
-            worktree.files().try_for_each(|file| look.file(&file).map(drop))?;
-        }
-        Ok(Some(look.finish()))
+        let branch = reference.text("ref").map(str::to_owned);
+        let commit = match (reference.text("rev"), &branch) {
+            (Some(rev), _) => repository.commit_of(rev)?,
+            (None, Some(branch)) => repository.named(branch)?,
+            (None, None) => repository.head()?.ok_or_else(|| {
+                let reason = "the repository has no commit";
+                FetchError::Unsupported { what: shown(reference), reason }
+            })?,
+        };
+        let branch = match branch {
+            Some(branch) => Some(branch),
+            None => repository.head_branch()?,
+        };
+        Ok(Found { repository, commit, branch, is_remote: false })
     }
 
-    fn working_tree(&self, repository: &Repository, reference: &FlakeRef, name: &str) -> Result<Tree, FetchError> {
-        let worktree = Worktree::read(repository)?;
-        if let (false, Some(head)) = (worktree.is_dirty, &worktree.head) {
-            let path = if worktree.is_exact {
-                self.cached_commit(head, name, || self.copy_tracked(&worktree, name))?
-            } else {
-                self.committed(repository, head, name)?
-            };
-            return self.commit_tree(repository, head, reference, path);
-        }
-        let path = self.copy_tracked(&worktree, name)?;
-        let mut locked = reference.clone();
-        if let Some(head) = &worktree.head {
-            let rev = head.id.to_string();
-            locked = locked
-                .with("dirtyRev", Some(format!("{rev}-dirty").into()))
-                .with("dirtyShortRev", Some(format!("{}-dirty", short(&rev)).into()));
-        }
-        let time = worktree.head.as_ref().map_or(0, |head| head.time);
-        self.tree_of(path, locked, Some(time))
-    }
-
-    fn commit_tree(
-        &self,
-        repository: &Repository,
-        commit: &Commit,
-        reference: &FlakeRef,
-        path: StorePath,
-    ) -> Result<Tree, FetchError> {
+    /// A commit's tree, locked to it.
+    fn commit_tree(&self, found: &Found, reference: &FlakeRef, path: StorePath) -> Result<Tree, FetchError> {
+        let Found { repository, commit, .. } = found;
         let mut locked = reference.clone().with("rev", Some(commit.id.to_string().into()));
-        let is_shallow = repository.gix.is_shallow().map_err(repository.failed("read the depth"))?;
-        if is_shallow && !reference.flag("shallow") {
-            let reason = "the repository is shallow; add 'shallow=1' to the reference";
-            return Err(FetchError::Unsupported { what: reference.to_string(), reason });
+        if let (None, Some(branch)) = (reference.text("ref"), &found.branch) {
+            locked = locked.with("ref", Some(branch.clone().into()));
         }
-        if !is_shallow {
+        if !reference.flag("shallow") && reference.number("revCount").is_none() {
+            if repository.is_shallow()? {
+                let reason = "the repository is shallow; add 'shallow=1' to the reference";
+                return Err(FetchError::Unsupported { what: shown(reference), reason });
+            }
             let count = self.cached_number(&format!("git-commits-{}", commit.id), || repository.count(commit))?;
             locked = locked.with("revCount", Some(count.into()));
         }
-        self.tree_of(path, locked, Some(commit.time))
+        let time = reference.number("lastModified").unwrap_or(commit.time);
+        self.tree_of(path, locked, Some(time))
     }
 
     /// The tree of a commit, from the repository's objects.
-    fn committed(&self, repository: &Repository, commit: &Commit, name: &str) -> Result<StorePath, FetchError> {
-        self.cached_commit(commit, name, || {
+    fn committed(&self, found: &Found, options: Options, name: &str) -> Result<StorePath, FetchError> {
+        let Found { repository, commit, branch, .. } = found;
+        self.cached_commit(commit, options, name, || {
             let scratch = self.scratch()?;
             let tree = scratch.path().join("tree");
-            export::export(repository, commit.tree, &tree)?;
-            let task = Task::start(&*self.progress, Activity::Copy, &repository.path.to_string_lossy(), None);
-            let path = self.store.add_tree(name, &tree, Method::Nar, HashAlgo::Sha256, &mut everything)?;
-            task.finish(Outcome::Done);
-            store::fs_nar::remove(&tree)?;
-            Ok(path)
+            let written = Exporter::new(self, repository, commit, branch.as_deref(), options)
+                .and_then(|mut exporter| exporter.write(commit.tree, &tree));
+            let path = written.and_then(|()| {
+                let task = Task::start(&*self.progress, Activity::Copy, &repository.path.to_string_lossy(), None);
+                let path = self.store.add_tree(name, &tree, Method::Nar, HashAlgo::Sha256, &mut everything)?;
+                task.finish(Outcome::Done);
+                Ok(path)
+            });
+            // Its directories may not be written to; the deletion of the scratch would fail.
+            if tree.symlink_metadata().is_ok() {
+                store::fs_nar::remove(&tree)?;
+            }
+            path
         })
     }
 
@@ -203,29 +170,37 @@ impl Fetcher {
     fn cached_commit(
         &self,
         commit: &Commit,
+        options: Options,
         name: &str,
         make: impl FnOnce() -> Result<StorePath, FetchError>,
     ) -> Result<StorePath, FetchError> {
-        self.cached_path(&format!("git-tree-{}-{name}", commit.tree), make)
+        self.cached_path(&format!("git-tree-{}-{name}{}", commit.tree, options.suffix()), make)
     }
+}
 
-    fn copy_tracked(&self, worktree: &Worktree, name: &str) -> Result<StorePath, FetchError> {
-        let root = &worktree.root;
-        let task = Task::start(&*self.progress, Activity::Copy, &root.to_string_lossy(), None);
-        let mut filter = |path: &Path, kind: FileKind| {
-            let below = path.strip_prefix(root).unwrap_or(path).as_os_str().as_encoded_bytes();
-            Ok(worktree.takes(below, kind))
-        };
-        let path = self.store.add_tree(name, root, Method::Nar, HashAlgo::Sha256, &mut filter)?;
-        task.finish(Outcome::Done);
-        Ok(path)
+/// Refuses what is not done.
+fn check(reference: &FlakeRef) -> Result<(), FetchError> {
+    let unsupported = |reason| Err(FetchError::Unsupported { what: shown(reference), reason });
+    if ["publicKey", "publicKeys"].iter().any(|name| reference.text(name).is_some()) || reference.flag("verifyCommit") {
+        return unsupported("signatures of commits are not verified");
     }
+    if reference.flag("exportIgnore") && reference.flag("submodules") {
+        return unsupported("'exportIgnore' and 'submodules' do not go together");
+    }
+    Ok(())
+}
+
+/// The repository whose working tree a reference means, if it means one.
+fn checked_out(reference: &FlakeRef) -> Result<Option<Repository>, FetchError> {
+    if reference.text("rev").is_some() || reference.text("ref").is_some() {
+        return Ok(None);
+    }
+    let Some(path) = local_path(reference.text("url").unwrap_or_default()) else { return Ok(None) };
+    let repository = Repository::open(&path)?;
+    Ok((!repository.gix.is_bare()).then_some(repository))
 }
 
 /// The path of a repository on this machine: `file://…`, or a path as it is.
 fn local_path(url: &str) -> Option<PathBuf> {
-    if url.starts_with('/') {
-        return Some(PathBuf::from(url));
-    }
-    url::Url::parse(url).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok()
+    crate::download::file_path(url)
 }

@@ -1,6 +1,6 @@
 //! What git tracks in a working tree, and whether that is what was committed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::ops::Bound;
@@ -15,7 +15,9 @@ use gix::objs::tree::EntryKind;
 use nix_formats::hash::{HashAlgo, Hasher};
 use store::fs_nar::FileKind;
 
-use super::{Commit, Repository};
+use super::attributes::Attributes;
+use super::submodules::DEEPEST;
+use super::{Commit, Options, Repository};
 use crate::FetchError;
 
 /// A working tree.
@@ -30,10 +32,14 @@ pub(super) struct Worktree {
     pub is_exact: bool,
     /// The tracked files that are there, relative to the root.
     files: BTreeSet<BString>,
+    /// What leaves files out, if anything is to be left out.
+    attributes: Option<Attributes>,
+    /// The working trees of submodules, if they are wanted; `None` for one that is not checked out.
+    submodules: BTreeMap<BString, Option<Worktree>>,
 }
 
 impl Worktree {
-    pub fn read(repository: &Repository) -> Result<Self, FetchError> {
+    pub fn read(repository: &Repository, options: Options) -> Result<Self, FetchError> {
         let root = repository.gix.workdir().unwrap_or(&repository.path).to_owned();
         let head = repository.head()?;
         let index = repository.gix.index_or_empty().map_err(repository.failed("read the index"))?;
@@ -47,15 +53,76 @@ impl Worktree {
             is_dirty: staged,
             is_exact: !repository.gix.git_dir().join("info/attributes").exists() && !converts_lines(repository),
             files: BTreeSet::new(),
+            attributes: options.export_ignore.then(|| attributes(repository, &index)).transpose()?,
+            submodules: BTreeMap::new(),
         };
         for entry in index.entries() {
-            worktree.look_at(entry, entry.path(&index), &index)?;
+            if entry.mode.is_submodule() {
+                worktree.is_exact = false;
+                if options.submodules {
+                    worktree.submodule(entry.path(&index), entry.id, options)?;
+                }
+            } else {
+                worktree.look_at(entry, entry.path(&index), &index)?;
+            }
         }
         Ok(worktree)
     }
 
-    /// Is this path, relative to the root, tracked, or a directory above something tracked?
+    /// Reads the working tree of a submodule. One that is at another commit than it should makes this one dirty.
+    fn submodule(&mut self, path: &BStr, id: ObjectId, options: Options) -> Result<(), FetchError> {
+        let place = self.root.join(Path::new(std::ffi::OsStr::from_bytes(path)));
+        let inner = if place.join(".git").exists() && options.depth < DEEPEST {
+            let repository = Repository::open(&place)?;
+            Some(Self::read(&repository, Options { depth: options.depth + 1, ..options })?)
+        } else {
+            None
+        };
+        self.is_dirty |=
+            inner.as_ref().is_some_and(|inner| inner.is_dirty || inner.head.as_ref().is_none_or(|head| head.id != id));
+        self.submodules.insert(path.to_owned(), inner);
+        Ok(())
+    }
+
+    /// Everything that is wanted must be there to be copied.
+    pub fn check_whole(&self) -> Result<(), FetchError> {
+        for (path, submodule) in &self.submodules {
+            match submodule {
+                Some(submodule) => submodule.check_whole()?,
+                None => {
+                    let reason = "this submodule is not checked out; run 'git submodule update --init --recursive'";
+                    let what = self.root.join(Path::new(std::ffi::OsStr::from_bytes(path))).display().to_string();
+                    return Err(FetchError::Unsupported { what, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Is this path, relative to the root, to be copied: tracked, or a directory above something tracked?
     pub fn takes(&self, path: &[u8], kind: FileKind) -> bool {
+        let is_directory = kind == FileKind::Directory;
+        if self.attributes.as_ref().is_some_and(|found| found.is_export_ignored(path.as_bstr(), is_directory)) {
+            return false;
+        }
+        self.tracks(path, kind) || self.has_submodule(path, kind)
+    }
+
+    /// Is this path in a submodule, or above one?
+    fn has_submodule(&self, path: &[u8], kind: FileKind) -> bool {
+        self.submodules.iter().any(|(place, submodule)| {
+            if let Some(rest) = path.strip_prefix(place.as_slice()) {
+                return match (rest, submodule) {
+                    ([], _) => kind == FileKind::Directory,
+                    ([b'/', below @ ..], Some(submodule)) => submodule.takes(below, kind),
+                    _ => false,
+                };
+            }
+            place.strip_prefix(path).is_some_and(|rest| rest.starts_with(b"/"))
+        })
+    }
+
+    fn tracks(&self, path: &[u8], kind: FileKind) -> bool {
         if kind != FileKind::Directory {
             return self.files.contains(path.as_bstr());
         }
@@ -65,16 +132,13 @@ impl Worktree {
         next.is_some_and(|file| file.starts_with(&prefix))
     }
 
-    /// The tracked files that are there.
-    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
-        self.files.iter().map(|file| self.root.join(Path::new(std::ffi::OsStr::from_bytes(file))))
+    /// The tracked files that are there, those of submodules too.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let own = self.files.iter().map(|file| self.root.join(Path::new(std::ffi::OsStr::from_bytes(file))));
+        own.chain(self.submodules.values().flatten().flat_map(Self::files)).collect()
     }
 
     fn look_at(&mut self, entry: &gix::index::Entry, path: &BStr, index: &gix::index::File) -> Result<(), FetchError> {
-        if entry.mode.is_submodule() {
-            self.is_exact = false;
-            return Ok(());
-        }
         if path.ends_with(b".gitattributes") || entry.flags.contains(Flags::SKIP_WORKTREE) {
             self.is_exact = false;
         }
@@ -94,6 +158,26 @@ impl Worktree {
         self.is_dirty |= !is_as_staged;
         Ok(())
     }
+}
+
+/// The rules of the `.gitattributes` files in the index.
+fn attributes(repository: &Repository, index: &gix::index::File) -> Result<Attributes, FetchError> {
+    let mut attributes = Attributes::default();
+    // The index is sorted, but a directory's file is not always before those below it.
+    let mut files: Vec<(BString, ObjectId)> = Vec::new();
+    for entry in index.entries() {
+        let path = entry.path(index);
+        let directory =
+            path.strip_suffix(b".gitattributes").filter(|before| before.is_empty() || before.ends_with(b"/"));
+        if let Some(directory) = directory {
+            files.push((directory.strip_suffix(b"/").unwrap_or_default().into(), entry.id));
+        }
+    }
+    files.sort();
+    for (directory, id) in files {
+        attributes.add(directory.as_bstr(), &repository.blob(id)?);
+    }
+    Ok(attributes)
 }
 
 /// Does the configuration make git change line ends?

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use nix_formats::flake_lock::{Edge, LockFile, Locked as Pin, Node, NodeKey};
-use nix_formats::flake_ref::FlakeRef;
+use nix_formats::flake_ref::{Attrs, FlakeRef};
 
 use super::inputs::indirect;
-use super::{Input, InputPath, Inputs, LockOptions, ReadInputs, Source};
-use crate::{FetchError, Fetcher, Tree};
+use super::{Declared, Input, InputPath, Inputs, LockOptions, ReadInputs, Source};
+use crate::reference::shown;
+use crate::{Asker, FetchError, Fetcher, Tree};
 
 /// The pins that there were, and the node of them that is being pinned again.
 type Old = Option<(Rc<LockFile>, NodeKey)>;
@@ -33,6 +34,8 @@ struct Wanted<'a> {
     original: FlakeRef,
     source: &'a Source,
     parent: Option<InputPath>,
+    /// Whether it is the user who says what it is.
+    is_explicit: bool,
 }
 
 /// The lock file that comes to be.
@@ -72,14 +75,35 @@ impl<'a> Computing<'a> {
         (self.lock, self.trees)
     }
 
-    /// What a flake says of its inputs; `path` leads to the flake.
-    pub fn read_inputs(&self, source: &Source, path: &[String]) -> Result<Inputs, FetchError> {
+    /// What a flake says of its inputs, and its tree as it wants it to be fetched; `path` leads to the flake.
+    pub fn read_inputs(&self, source: Source, path: &[String]) -> Result<(Source, Inputs), FetchError> {
         let directory = source.real_path(self.fetcher);
-        let inputs = (self.read)(&directory).map_err(|message| FetchError::Inputs {
-            flake: if path.is_empty() { source.tree.locked.to_string() } else { path.join("/") },
+        let wrong = |message| FetchError::Inputs {
+            flake: if path.is_empty() { shown(&source.tree.locked) } else { path.join("/") },
             message,
-        })?;
-        Ok(inputs.into_iter().map(|(name, input)| (name, input.below(path))).collect())
+        };
+        let Declared { inputs, own } = (self.read)(&directory).map_err(wrong)?;
+        let inputs = inputs.into_iter().map(|(name, input)| (name, input.below(path))).collect();
+        let source = self.with_own(source, own)?;
+        Ok((source, inputs))
+    }
+
+    /// The tree with the submodules and large files that its flake wants.
+    fn with_own(&self, source: Source, own: Attrs) -> Result<Source, FetchError> {
+        let locked = &source.tree.locked;
+        let mut wanted = locked.clone();
+        for (name, value) in own {
+            wanted = wanted.with(&name, Some(value));
+        }
+        let is_off = |name: &str| !wanted.flag(name) && !locked.flag(name);
+        if wanted == *locked || (is_off("submodules") && is_off("lfs")) {
+            return Ok(source);
+        }
+        let wanted =
+            ["narHash", "dirtyRev", "dirtyShortRev"].iter().fold(wanted, |wanted, name| wanted.with(name, None));
+        // Only some kinds of trees have these.
+        let wanted = FlakeRef::from_attrs(wanted.attrs().clone())?;
+        Ok(Source { tree: self.fetcher.tree(&wanted, "source")?, dir: source.dir })
     }
 
     /// Pins the inputs of the root.
@@ -153,7 +177,7 @@ impl<'a> Computing<'a> {
         let reference = input.reference.clone().map_or_else(|| indirect(name), Ok).map_err(wrong)?;
         let original = own.reference.clone().filter(|_| is_explicit).unwrap_or_else(|| reference.clone());
         let parent = if reference.is_relative() { parent } else { None };
-        let wanted = Wanted { path, input, reference, original, source: from, parent };
+        let wanted = Wanted { path, input, reference, original, source: from, parent, is_explicit };
         let kept = old.filter(|_| !is_explicit).and_then(|(lock, key)| self.kept(&wanted, lock, key));
         match kept {
             Some((lock, key, pin)) => self.keep(&wanted, lock, key, pin, trust_old),
@@ -194,7 +218,10 @@ impl<'a> Computing<'a> {
             }
             None => {
                 let source = self.source(wanted, &pin.locked)?;
-                let inputs = self.read_inputs(&source, wanted.path)?;
+                let (source, inputs) = self.read_inputs(source, wanted.path)?;
+                if !pin.locked.is_relative() {
+                    self.trees.push((wanted.path.clone(), source.tree.clone()));
+                }
                 self.inputs(&inputs, &node, wanted.path, &source, Some((lock, key)), false)?;
             }
         }
@@ -223,19 +250,25 @@ impl<'a> Computing<'a> {
     fn pin(&mut self, wanted: &Wanted<'_>) -> Result<Edge, FetchError> {
         let source = self.source(wanted, &wanted.reference)?;
         let is_relative = wanted.reference.is_relative();
-        let locked = if is_relative { wanted.reference.clone() } else { source.tree.locked.clone() };
         let is_flake = wanted.input.is_flake;
+        let (source, inputs) = match is_flake {
+            true => self.read_inputs(source, wanted.path)?,
+            false => (source, Inputs::new()),
+        };
+        if !is_relative {
+            self.trees.push((wanted.path.clone(), source.tree.clone()));
+        }
+        let locked = if is_relative { wanted.reference.clone() } else { source.tree.locked.clone() };
         let node =
             self.add_node(Pin { locked, original: wanted.original.clone(), is_flake, parent: wanted.parent.clone() });
         if !is_flake {
             return Ok(Edge::Node(node));
         }
         if !is_relative && self.parents.contains(&wanted.reference) {
-            let message = format!("the flake '{}' is an input of itself", wanted.reference);
+            let message = format!("the flake '{}' is an input of itself", shown(&wanted.reference));
             return Err(FetchError::Inputs { flake: wanted.path.join("/"), message });
         }
         self.parents.push(wanted.reference.clone());
-        let inputs = self.read_inputs(&source, wanted.path)?;
         let own = source.lock_file(self.fetcher)?;
         let own = Rc::new(below(&own, wanted.path));
         let root = own.root.clone();
@@ -250,8 +283,9 @@ impl<'a> Computing<'a> {
             let directory = wanted.source.relative(reference.text("path").unwrap_or_default());
             return Ok(directory.relative(reference.dir()));
         }
-        let tree = self.fetcher.tree(reference, "source")?;
-        self.trees.push((wanted.path.clone(), tree.clone()));
+        let asker = if wanted.is_explicit { Asker::User } else { Asker::Flake };
+        let reference = self.fetcher.resolve(reference, asker)?;
+        let tree = self.fetcher.tree(&reference, "source")?;
         Ok(Source { tree, dir: reference.dir().into() })
     }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use nix_formats::flake_lock::{Edge, LockFile};
 
 use super::InputPath;
+use crate::reference::shown;
 
 /// An input that leads elsewhere than before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ fn targets(lock: &LockFile) -> BTreeMap<InputPath, String> {
                 Edge::Node(key) => {
                     queue.push((path.clone(), key));
                     let pin = lock.nodes.get(key).and_then(|node| node.lock.as_ref());
-                    pin.map_or_else(String::new, |pin| format!("'{}'", pin.locked))
+                    pin.map_or_else(String::new, |pin| format!("'{}'", shown(&pin.locked)))
                 }
             };
             targets.insert(path, target);

@@ -10,6 +10,15 @@ use super::InputPath;
 /// A flake's inputs by name.
 pub type Inputs = BTreeMap<String, Input>;
 
+/// What a `flake.nix` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// Of its inputs.
+    pub inputs: Inputs,
+    /// Of how its own tree is to be fetched: `submodules` and `lfs`.
+    pub own: Attrs,
+}
+
 /// What is said of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
@@ -32,15 +41,15 @@ impl Default for Input {
 impl Input {
     /// Reads the value of `inputs` in a `flake.nix`, as JSON (a path in `url` as `path:` and the path relative to the
     /// flake), and the names of the arguments of its `outputs`. The error is a sentence.
-    pub fn read_all(inputs: &Value, arguments: &[String]) -> Result<Inputs, String> {
+    pub fn read_all(inputs: &Value, arguments: &[String]) -> Result<Declared, String> {
         let mut read = read_inputs(inputs)?;
-        read.remove("self");
+        let own = inputs.get("self").map(read_own).transpose()?.unwrap_or_default();
         for name in arguments.iter().filter(|name| *name != "self") {
             if !read.contains_key(name) {
                 read.insert(name.clone(), Self { reference: Some(indirect(name)?), ..Self::default() });
             }
         }
-        Ok(read)
+        Ok(Declared { inputs: read, own })
     }
 
     /// The same, seen from a flake that this one is an input of: what it follows starts at `prefix`.
@@ -55,6 +64,21 @@ impl Input {
 pub(super) fn indirect(name: &str) -> Result<FlakeRef, String> {
     let attrs = Attrs::from([("type".to_owned(), "indirect".into()), ("id".to_owned(), name.into())]);
     FlakeRef::from_attrs(attrs).map_err(|error| error.to_string())
+}
+
+/// Reads what a flake says of its own tree.
+fn read_own(value: &Value) -> Result<Attrs, String> {
+    let own: Attrs = serde_json::from_value(value.clone())
+        .map_err(|_| "the input 'self': it must be a set of truth values".to_owned())?;
+    match own
+        .iter()
+        .find(|(name, value)| !["submodules", "lfs"].contains(&name.as_str()) || !matches!(value, Attr::Bool(_)))
+    {
+        Some((name, _)) => {
+            Err(format!("the input 'self': the attribute '{name}' is not supported, or is no truth value"))
+        }
+        None => Ok(own),
+    }
 }
 
 fn read_inputs(value: &Value) -> Result<Inputs, String> {
@@ -94,14 +118,14 @@ fn read_input(value: &Map<String, Value>) -> Result<Input, String> {
             }
         }
     }
-    input.reference = read_reference(attrs)?;
+    input.reference = read_reference(attrs, input.is_flake)?;
     if input.reference.is_some() && input.follows.is_some() {
         return Err("it has both a reference and 'follows'".to_owned());
     }
     Ok(input)
 }
 
-fn read_reference(mut attrs: Attrs) -> Result<Option<FlakeRef>, String> {
+fn read_reference(mut attrs: Attrs, is_flake: bool) -> Result<Option<FlakeRef>, String> {
     if attrs.contains_key("type") {
         return FlakeRef::from_attrs(attrs).map(Some).map_err(|error| error.to_string());
     }
@@ -111,7 +135,10 @@ fn read_reference(mut attrs: Attrs) -> Result<Option<FlakeRef>, String> {
     }
     match url {
         None => Ok(None),
-        Some(Attr::String(url)) => FlakeRef::parse(&url).map(Some).map_err(|error| error.to_string()),
+        Some(Attr::String(url)) => {
+            let reference = FlakeRef::parse(&url).map_err(|error| error.to_string())?;
+            Ok(Some(if is_flake { reference } else { reference.or_file(&url) }))
+        }
         Some(_) => Err("the attribute 'url' must be a text".to_owned()),
     }
 }

@@ -20,10 +20,10 @@ use crate::{FetchError, Fetcher, Tree};
 use compute::Computing;
 
 pub use diff::{Change, changes};
-pub use inputs::{Input, Inputs};
+pub use inputs::{Declared, Input, Inputs};
 
 /// Reads what the `flake.nix` in a directory (where it really is) says of the flake's inputs. The error is a sentence.
-pub type ReadInputs<'a> = dyn Fn(&Path) -> Result<Inputs, String> + 'a;
+pub type ReadInputs<'a> = dyn Fn(&Path) -> Result<Declared, String> + 'a;
 
 /// Names an input by the inputs that lead to it: `["dwarffs", "nixpkgs"]`.
 pub type InputPath = Vec<String>;
@@ -46,7 +46,7 @@ pub struct Locked {
     pub lock: LockFile,
     /// The pins that there were, an empty set if there was no lock file.
     pub old: LockFile,
-    /// The trees that had to be fetched, by node; the root's is always there.
+    /// The trees that had to be fetched, by node; the root's is always there, with its submodules if it wants them.
     pub trees: BTreeMap<NodeKey, Tree>,
 }
 
@@ -72,15 +72,15 @@ pub fn lock(
     options: &LockOptions,
 ) -> Result<Locked, FetchError> {
     let source = Source { tree: tree.clone(), dir: PathBuf::from(dir) };
-    let old = Rc::new(source.lock_file(fetcher)?);
     let mut computing = Computing::new(fetcher, read, options, &source);
-    let inputs = computing.read_inputs(&source, &[])?;
+    let (source, inputs) = computing.read_inputs(source, &[])?;
+    let old = Rc::new(source.lock_file(fetcher)?);
     let kept = (!options.update_all).then(|| (old.clone(), old.root.clone()));
     computing.flake(&inputs, &[], &source, kept)?;
     let (lock, fetched) = computing.finish();
     // Printing names the nodes as Nix does.
     let lock = LockFile::parse(&lock.print())?;
-    let mut trees = BTreeMap::from([(lock.root.clone(), tree.clone())]);
+    let mut trees = BTreeMap::from([(lock.root.clone(), source.tree.clone())]);
     for (path, tree) in fetched {
         trees.insert(lock.find(&path)?.clone(), tree);
     }

@@ -54,7 +54,7 @@ impl Body {
         self.attempts -= 1;
         self.resumed_at = self.position;
         let from = Some((self.position, validator.as_str()));
-        let question = Question { method: Method::GET, from, body: None };
+        let question = Question { from, ..Question::of(Method::GET) };
         let response = self.network.ask(&self.place, &question).map_err(io::Error::other)?;
         let changed = || io::Error::other("it was changed while it was read");
         match response.status() {

@@ -1,20 +1,24 @@
 //! What tells a server who asks.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use percent_encoding::percent_decode_str;
 use reqwest::blocking::RequestBuilder;
 
 /// A header that only one host may see.
 #[derive(Clone)]
 pub(crate) struct Secret {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub value: String,
 }
 
 impl Secret {
     /// A bearer token.
     pub fn bearer(token: &str) -> Self {
-        Self { name: "authorization", value: format!("Bearer {token}") }
+        Self { name: "authorization".into(), value: format!("Bearer {token}") }
     }
 }
 
@@ -23,6 +27,13 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secret({})", self.name)
     }
+}
+
+/// The header by which a program that is not given a password in an address says who asks.
+pub(crate) fn basic_header(user: &str, password: &str) -> String {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let both = format!("{}:{}", decoded(user), decoded(password));
+    format!("Authorization: Basic {}", BASE64.encode(both))
 }
 
 /// How a request says who asks.
@@ -43,7 +54,7 @@ impl Identity<'_> {
                     value
                 });
                 match value {
-                    Ok(value) => request.header(secret.name, value),
+                    Ok(value) => request.header(&*secret.name, value),
                     // A token with a line break in it is none; the server will say so.
                     Err(_) => request,
                 }

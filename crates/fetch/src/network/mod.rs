@@ -7,6 +7,7 @@
 mod body;
 mod credentials;
 mod netrc;
+mod payload;
 mod request;
 
 use std::fmt;
@@ -22,9 +23,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 pub(crate) use body::Body;
-pub(crate) use credentials::Secret;
+pub(crate) use credentials::{Secret, basic_header};
 pub use netrc::Netrc;
-pub(crate) use request::{Place, Question, refused};
+pub(crate) use payload::Payload;
+pub(crate) use request::{Place, Question, refused, shown};
 
 /// How servers are spoken to.
 #[derive(Clone, Debug)]

@@ -1,19 +1,17 @@
 //! One question to a server: retries, redirects, and who may see what is secret.
 
-use std::fs::File;
-use std::io::{Seek, SeekFrom};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use reqwest::blocking::{Body, Response};
-use reqwest::header::{CONTENT_TYPE, IF_RANGE, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::blocking::Response;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_RANGE, LOCATION, RANGE, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::credentials::Identity;
-use super::{Network, Secret, reasons};
+use super::{Network, Payload, Secret, reasons};
 use crate::FetchError;
 
 /// How many redirects are followed.
@@ -46,12 +44,14 @@ pub(crate) struct Question<'a> {
     pub method: Method,
     /// Go on from this byte, if the content is still what this says (an entity tag or a date).
     pub from: Option<(u64, &'a str)>,
-    pub body: Option<&'a File>,
+    pub body: Option<Payload<'a>>,
+    /// The kind of answer that is wanted.
+    pub accept: Option<&'static str>,
 }
 
 impl Question<'_> {
     pub fn of(method: Method) -> Self {
-        Self { method, from: None, body: None }
+        Self { method, from: None, body: None, accept: None }
     }
 }
 
@@ -137,10 +137,13 @@ impl Network {
         if let Some((from, validator)) = question.from {
             request = request.header(RANGE, format!("bytes={from}-")).header(IF_RANGE, validator);
         }
-        if let Some(file) = question.body {
-            let file = file.try_clone().and_then(|mut file| file.seek(SeekFrom::Start(0)).map(|_| file));
-            let file = file.map_err(|error| Problem::lasting(format!("cannot read what is to be sent: {error}")))?;
-            request = request.header(CONTENT_TYPE, "application/octet-stream").body(Body::from(file));
+        if let Some(media_type) = question.accept {
+            request = request.header(ACCEPT, media_type);
+        }
+        if let Some(payload) = &question.body {
+            let body = payload.body();
+            let body = body.map_err(|error| Problem::lasting(format!("cannot read what is to be sent: {error}")))?;
+            request = request.header(CONTENT_TYPE, payload.media_type()).body(body);
         }
         request.send().map_err(|error| Problem {
             may_pass: error.is_connect() || error.is_timeout() || error.is_request(),
@@ -202,7 +205,7 @@ fn bare(url: &Url) -> Url {
 }
 
 /// The address as people may see it: a query may hold a signature.
-fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let mut url = bare(url);
     if url.query().is_some_and(|query| query.to_ascii_lowercase().contains("signature=")) {
         url.set_query(None);

@@ -5,8 +5,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use fetch::{FetchError, Settings};
+use fetch::{FetchError, Fetcher, Lifetime, Settings, Tokens};
 use nix_formats::flake_ref::FlakeRef;
+use store::progress::Silent;
 
 use crate::Fixture;
 
@@ -77,7 +78,11 @@ fn github_is_asked_for_the_commit_and_its_archive() {
         (&format!("/api/repos/o/r/tarball/{REV}"), ok(archive())),
     ]);
     let forges = BTreeMap::from([("github.com".to_owned(), format!("{}/api", server.address))]);
-    let access_tokens = BTreeMap::from([("github.com".to_owned(), "secret".to_owned())]);
+    let access_tokens = Tokens(BTreeMap::from([
+        ("github.com".to_owned(), "less".to_owned()),
+        ("github.com/o".to_owned(), "secret".to_owned()),
+        ("github.com/other".to_owned(), "no".to_owned()),
+    ]));
     let fixture = Fixture::with(Settings { forges, access_tokens, ..Settings::default() });
     let tree = fixture.tree("github:o/r/a/b");
     assert_eq!((tree.locked.text("rev"), tree.locked.text("ref")), (Some(REV), None));
@@ -133,4 +138,27 @@ fn servers_that_fail_are_asked_again_and_then_named() {
         assert!(matches!(error, FetchError::Archive { .. }), "{error}");
     }
     assert!(fixture.store.all_paths().unwrap().is_empty());
+}
+
+#[test]
+fn forgejo_has_its_own_places() {
+    let server = Server::start(vec![
+        ("/api/v1/repos/o/r/git/commits/main", ok(format!("{{\"sha\":\"{REV}\"}}"))),
+        (&format!("/api/v1/repos/o/r/archive/{REV}.tar.gz"), ok(archive())),
+    ]);
+    let forges = BTreeMap::from([("git.example.org".to_owned(), format!("{}/api/v1/", server.address))]);
+    let fixture = Fixture::with(Settings { forges: forges.clone(), ..Settings::default() });
+    let tree = fixture.tree("github:o/r/main?host=git.example.org");
+    assert_eq!(tree.locked.to_string().split('?').next(), Some(&*format!("github:o/r/{REV}")));
+    assert_eq!(tree.locked.text("host"), Some("git.example.org"));
+    // What the forge said lately is not asked again, and without a network for as long as there is none.
+    fixture.tree("github:o/r/main?host=git.example.org");
+    assert_eq!(server.requests.lock().unwrap().len(), 2);
+    let settings =
+        Settings { offline: true, lifetime: Lifetime(0), cache: fixture.path("cache"), ..Settings::default() };
+    let offline = Fetcher::new(fixture.store.clone(), Arc::new(Silent), settings);
+    let reference = FlakeRef::parse("github:o/r/main?host=git.example.org").unwrap();
+    assert_eq!(offline.tree(&reference, "source").unwrap(), tree);
+    let other = FlakeRef::parse("github:o/r/other?host=git.example.org").unwrap();
+    assert!(matches!(offline.tree(&other, "source"), Err(FetchError::Offline { .. })));
 }

@@ -159,7 +159,9 @@ fn bare_and_shallow_repositories_and_worktrees_are_read() {
 #[test]
 fn what_cannot_be_fetched_says_so() {
     let fixture = Fixture::new();
-    for reference in ["git+https://example.org/r", "git+file:///x?submodules=1", "hg+file:///x", "nixpkgs"] {
+    for reference in
+        ["git+file:///x?verifyCommit=1", "git+file:///x?submodules=1&exportIgnore=1", "hg+file:///x", "nixpkgs"]
+    {
         let error = fixture.fetcher.tree(&FlakeRef::parse(reference).unwrap(), "source").unwrap_err();
         assert!(matches!(error, FetchError::Unsupported { .. }), "{error}");
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fetch::lock::{Input, Inputs, LockOptions, Locked, changes, lock};
+use fetch::lock::{Declared, Input, LockOptions, Locked, changes, lock};
 use nix_formats::flake_lock::LockFile;
 use nix_formats::flake_ref::FlakeRef;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn to_nix(value: &Value) -> String {
     }
 }
 
-fn read(directory: &Path) -> Result<Inputs, String> {
+fn read(directory: &Path) -> Result<Declared, String> {
     let text = std::fs::read_to_string(directory.join("inputs.json")).map_err(|error| error.to_string())?;
     Input::read_all(&serde_json::from_str(&text).map_err(|error| error.to_string())?, &["self".to_owned()])
 }
@@ -147,7 +147,7 @@ fn inputs_that_do_not_go_together_are_errors() {
     fails(json!({ "a": { "follows": "b", "url": "path:/x" } }), "both a reference and 'follows'");
     fails(json!({ "a": { "uri": "path:/x" } }), "'uri' is not known");
     fails(json!({ "a": { "url": "svn://x" } }), "not supported");
-    fails(json!({ "a": {} }), "registry does not know");
+    fails(json!({ "a": {} }), "no registry knows");
     fails(json!({ "a": { "url": format!("path:{}", fixture.path("top").display()) } }), "is an input of itself");
     fails(json!([]), "must be a set");
 }

@@ -4,7 +4,9 @@ mod caches;
 mod forges;
 mod git;
 mod locks;
+mod multipart;
 mod paths;
+mod remote_git;
 mod server;
 mod tarballs;
 
@@ -14,6 +16,7 @@ use std::sync::Arc;
 
 use fetch::{Fetcher, Settings, Tree};
 use nix_formats::flake_ref::FlakeRef;
+use serde_json::Value;
 use store::LocalStore;
 use store::progress::Silent;
 
@@ -57,7 +60,7 @@ fn has_peer(program: &str) -> bool {
 }
 
 /// What `nix flake metadata --json` says of a flake.
-fn nix_metadata(fixture: &Fixture, reference: &str) -> serde_json::Value {
+fn nix_metadata(fixture: &Fixture, reference: &str) -> Value {
     let output = Command::new("nix")
         .args(["--extra-experimental-features", "nix-command flakes", "flake", "metadata", "--json", "--store"])
         .arg(fixture.path("nix-root"))
@@ -67,6 +70,29 @@ fn nix_metadata(fixture: &Fixture, reference: &str) -> serde_json::Value {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A newer Nix than the machine's, if `WHARF_NEWER_NIX` names one.
+fn newer_nix() -> Option<String> {
+    std::env::var("WHARF_NEWER_NIX").ok()
+}
+
+/// What real Nix makes of an expression.
+fn nix(fixture: &Fixture, program: &str, expression: &str) -> Value {
+    let home = fixture.path("home");
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::write(home.join(".gitconfig"), "[safe]\n\tdirectory = *\n[protocol \"file\"]\n\tallow = always\n")
+        .unwrap();
+    let output = Command::new(program)
+        .args(["--eval", "--strict", "--json", "--option", "experimental-features", "flakes fetch-tree", "-E"])
+        .arg(expression)
+        .env("NIX_REMOTE", fixture.path(if program.starts_with('/') { "newer-root" } else { "nix-root" }))
+        .env("HOME", &home)
+        .current_dir(fixture.dir.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{expression}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 

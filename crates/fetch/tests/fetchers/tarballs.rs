@@ -7,7 +7,7 @@ use nix_formats::flake_ref::FlakeRef;
 use nix_formats::hash::{Hash, HashAlgo};
 use store::Store;
 
-use crate::{Fixture, has_peer};
+use crate::{Fixture, has_peer, newer_nix, nix};
 
 /// An archive as forges make them, with one directory at its top.
 fn archive(fixture: &Fixture) -> String {
@@ -58,6 +58,48 @@ fn nix_unpacks_the_same() {
     let printed = String::from_utf8(output.stdout).unwrap();
     let hash = fixture.store.require(&path).unwrap().nar_hash.to_nix32();
     assert_eq!(printed, format!("{hash}\n{path}\n"));
+}
+
+/// A zip archive with a symlink, a program, and directories of which one is empty.
+fn zip_archive(fixture: &Fixture) -> String {
+    let mut archive = rawzip::ZipArchiveWriter::new(Vec::new());
+    let time = rawzip::time::UtcDateTime::from_unix(1_700_000_000);
+    archive.new_dir("top/").last_modified(time).unix_permissions(0o755).create().unwrap();
+    archive.new_dir("top/empty/").last_modified(time).unix_permissions(0o755).create().unwrap();
+    let files = [("top/a", "text", 0o100644), ("top/bin/run", "#!/bin/sh\n", 0o100755), ("top/l", "bin/run", 0o120777)];
+    for (path, content, mode) in files {
+        let file = archive.new_file(path).last_modified(time).unix_permissions(mode);
+        let (mut entry, config) = file.start().unwrap();
+        let mut writer = config.wrap(&mut entry);
+        std::io::Write::write_all(&mut writer, content.as_bytes()).unwrap();
+        let (_, descriptor) = writer.finish().unwrap();
+        entry.finish(descriptor).unwrap();
+    }
+    let file = fixture.path("x.zip");
+    std::fs::write(&file, archive.finish().unwrap()).unwrap();
+    format!("file://{}", file.display())
+}
+
+#[test]
+fn nix_unpacks_zip_archives_the_same() {
+    if !has_peer("nix-instantiate") {
+        return;
+    }
+    let fixture = Fixture::new();
+    let url = zip_archive(&fixture);
+    let tree = fixture.tree(&format!("tarball+{url}"));
+    let expression =
+        format!("removeAttrs (builtins.fetchTree {{ type = \"tarball\"; url = \"{url}\"; }}) [ \"outPath\" ]");
+    let expected = serde_json::json!({
+        "narHash": tree.locked.text("narHash"),
+        "lastModified": 1_700_000_000,
+        "lastModifiedDate": "20231114221320",
+    });
+    // Nix 2.8 says no time of an archive.
+    assert_eq!(nix(&fixture, "nix-instantiate", &expression)["narHash"], expected["narHash"]);
+    if let Some(program) = newer_nix() {
+        assert_eq!(nix(&fixture, &program, &expression), expected, "{program}");
+    }
 }
 
 #[test]

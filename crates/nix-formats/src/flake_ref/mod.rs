@@ -3,6 +3,7 @@
 //! The forms are those of `nix flake`'s manual and of `libfetchers`. References by a plain path are more than text (the
 //! directory above with a `.git` decides what they mean), so [`FlakeRef::parse`] only tells them apart.
 
+mod git_url;
 mod parse;
 mod print;
 mod url;
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::hash::Hash;
+
+pub use git_url::{git_url, submodule_url};
 
 /// The value of an attribute of a flake reference.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -174,9 +177,9 @@ pub enum Reference {
 
 impl FlakeRef {
     /// The reference with these attributes.
-    pub fn from_attrs(attrs: Attrs) -> Result<Self, FlakeRefError> {
-        let shown = || format!("{attrs:?}");
-        let fail = |reason: String| FlakeRefError { text: shown(), reason };
+    pub fn from_attrs(mut attrs: Attrs) -> Result<Self, FlakeRefError> {
+        let shown = format!("{attrs:?}");
+        let fail = |reason: String| FlakeRefError { text: shown.clone(), reason };
         let Some(Attr::String(name)) = attrs.get("type") else {
             return Err(fail("the attribute 'type' is missing".to_owned()));
         };
@@ -192,6 +195,10 @@ impl FlakeRef {
             }
         }
         parse::check_values(scheme, &attrs).map_err(fail)?;
+        if let (Scheme::Git, Some(Attr::String(url))) = (scheme, attrs.get("url")) {
+            let url = git_url(url).map_err(|reason| fail(format!("its address '{url}' is none: {reason}")))?;
+            attrs.insert("url".to_owned(), url.into());
+        }
         Ok(Self { attrs })
     }
 
@@ -243,6 +250,16 @@ impl FlakeRef {
             None => self.attrs.remove(name),
         };
         self
+    }
+
+    /// What an address means where it need not be that of a tree: an archive if its name says so, else a file. `text` is
+    /// what this reference was parsed from.
+    pub fn or_file(self, text: &str) -> Self {
+        let archives = [".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst"];
+        let url = self.text("url").unwrap_or_default();
+        let path = url.split('?').next().unwrap_or_default();
+        let says_itself = text.starts_with("tarball+") || archives.iter().any(|ending| path.ends_with(ending));
+        if self.scheme() != Scheme::Tarball || says_itself { self } else { self.with("type", Some("file".into())) }
     }
 
     /// Is it a path relative to the flake that names it?

@@ -123,12 +123,20 @@ pub(super) fn decode(text: &str) -> Result<String, &'static str> {
     String::from_utf8(bytes).map_err(|_| "its escaped bytes are not UTF-8")
 }
 
-fn encode(f: &mut fmt::Formatter<'_>, text: &str, keep: &[u8]) -> fmt::Result {
+/// A path as it stands in a URL.
+pub(super) fn encoded_path(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    // Writing to a text cannot fail.
+    let _ = encode(&mut encoded, path, b"/:@");
+    encoded
+}
+
+fn encode(out: &mut impl fmt::Write, text: &str, keep: &[u8]) -> fmt::Result {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || keep.contains(&byte) {
-            f.write_char(byte as char)?;
+            out.write_char(byte as char)?;
         } else {
-            write!(f, "%{byte:02X}")?;
+            write!(out, "%{byte:02X}")?;
         }
     }
     Ok(())

@@ -13,6 +13,7 @@ pub(crate) mod inspect;
 pub(crate) mod instantiate;
 pub(crate) mod layer;
 pub(crate) mod load;
+pub(crate) mod locks;
 pub(crate) mod log;
 pub(crate) mod login;
 pub(crate) mod man;

@@ -1,4 +1,4 @@
-//! `wharf lock` and `wharf update`.
+//! The base images of `wharf lock` and `wharf update`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,81 +11,74 @@ use crate::failure::Failure;
 use crate::settings::{Settings, Verbosity};
 use crate::{progress, registries};
 
-/// Write the digests of base images down, so that they stay what they are
+/// Where images are looked for, and where their digests go.
 #[derive(clap::Args)]
-#[command(after_help = "\
-Examples:
-  wharf lock                  every pullImage below the current directory that has no imageDigest, into wharf.lock
-  wharf lock --in-place       the same, into the Nix files
-
-A tag is written down once; `wharf update` moves it. wharf.lock lies beside flake.lock and belongs into the repository.")]
-pub(crate) struct Lock {
-    #[command(flatten)]
-    what: What,
-}
-
-/// Move the digests of base images to what their tags stand for now
-#[derive(clap::Args)]
-#[command(after_help = "\
-Examples:
-  wharf update                     every image in wharf.lock
-  wharf update alpine              one image, or one NAME:TAG
-  wharf update --in-place          digests that are written in Nix files too, and hashes beside them")]
-pub(crate) struct Update {
-    /// Only images of this name, with or without a tag
-    name: Option<String>,
-    #[command(flatten)]
-    what: What,
-}
-
-#[derive(clap::Args)]
-struct What {
-    /// Change the Nix files instead of wharf.lock; all else in them stays as it is
+pub(crate) struct What {
+    /// Change the digests of images in the Nix files instead of wharf.lock; all else in them stays as it is
     #[arg(long)]
-    in_place: bool,
-    /// A Nix file, or a directory of them
+    pub(crate) in_place: bool,
+    /// A directory with the flake and the Nix files, or one Nix file
     #[arg(long = "in", value_name = "PATH", default_value = ".")]
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 /// What has become of one image.
-struct Row {
-    key: String,
+pub(crate) struct Row {
+    pub(crate) key: String,
     place: String,
     before: Option<String>,
     after: String,
 }
 
-pub(crate) fn lock(arguments: &Lock, settings: &Settings) -> Result<i32, Failure> {
-    let sites = sites(&arguments.what)?;
-    let client = registries::client(settings)?;
-    let absent: Vec<_> = sites.into_iter().filter(|site| site.digest == Digest::Absent).collect();
-    match arguments.what.in_place {
-        true => in_place(absent, &client, settings),
-        false => in_lock(&arguments.what.path, &absent, &|_, pin| pin.is_none(), &client, settings),
+impl Row {
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        json!({ "image": self.key, "place": self.place, "before": self.before, "after": self.after })
+    }
+
+    pub(crate) fn print(&self) {
+        match &self.before {
+            Some(before) if *before == self.after => println!("{}  {}  as it was", self.key, self.after),
+            Some(before) => println!("{}  {before} → {}", self.key, self.after),
+            None => println!("{}  {}", self.key, self.after),
+        }
     }
 }
 
-pub(crate) fn update(arguments: &Update, settings: &Settings) -> Result<i32, Failure> {
-    let wanted = |site: &PullSite| match &arguments.name {
-        Some(name) => *name == site.name || *name == site.key(),
-        None => true,
-    };
-    let sites: Vec<_> = sites(&arguments.what)?.into_iter().filter(wanted).collect();
-    if let Some(name) = arguments.name.as_ref().filter(|_| sites.is_empty()) {
-        return Err(Failure::new(format!("no pullImage below {} is of '{name}'", arguments.what.path.display())));
+/// Writes down the digests of images that have none yet.
+pub(crate) fn lock(what: &What, settings: &Settings) -> Result<Vec<Row>, Failure> {
+    let sites = sites(what)?;
+    let client = registries::client(settings)?;
+    let absent: Vec<_> = sites.into_iter().filter(|site| site.digest == Digest::Absent).collect();
+    match what.in_place {
+        true => in_place(absent, &client, settings),
+        false => in_lock(&what.path, &absent, &|_, pin| pin.is_none(), &client),
     }
+}
+
+/// The images that a name means, with or without its tag.
+pub(crate) fn named(what: &What, name: &str) -> Result<bool, Failure> {
+    Ok(find_pull_sites(&what.path)?.iter().any(|site| is_named(site, name)))
+}
+
+fn is_named(site: &PullSite, name: &str) -> bool {
+    *name == site.name || *name == site.key()
+}
+
+/// Moves the digests of the images of these names, or of all if there are none.
+pub(crate) fn update(what: &What, names: &[String], settings: &Settings) -> Result<Vec<Row>, Failure> {
+    let wanted = |site: &PullSite| names.is_empty() || names.iter().any(|name| is_named(site, name));
+    let sites: Vec<_> = sites(what)?.into_iter().filter(wanted).collect();
     let client = registries::client(settings)?;
     let (literal, absent): (Vec<_>, Vec<_>) =
         sites.into_iter().filter(|site| site.digest != Digest::Computed).partition(|s| s.digest != Digest::Absent);
-    if arguments.what.in_place {
+    if what.in_place {
         return in_place(literal, &client, settings);
     }
     if !literal.is_empty() && settings.verbosity >= Verbosity::Quiet {
         let count = literal.len();
         eprintln!("note: {count} digests are written in Nix files; `wharf update --in-place` moves those");
     }
-    in_lock(&arguments.what.path, &absent, &|_, _| true, &client, settings)
+    in_lock(&what.path, &absent, &|_, _| true, &client)
 }
 
 /// The calls of `pullImage`, those whose digest is computed named.
@@ -108,8 +101,7 @@ fn in_lock(
     sites: &[PullSite],
     wanted: &dyn Fn(&str, Option<&Pin>) -> bool,
     client: &Client,
-    settings: &Settings,
-) -> Result<i32, Failure> {
+) -> Result<Vec<Row>, Failure> {
     let directory = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
     let directory = std::path::absolute(directory).map_err(|error| Failure::io("resolve", directory, error))?;
     let file = Pins::find(&directory).unwrap_or_else(|| directory.join(LOCK_FILE));
@@ -133,12 +125,11 @@ fn in_lock(
     if !rows.is_empty() {
         pins.write(&file)?;
     }
-    report(&rows, settings);
-    Ok(0)
+    Ok(rows)
 }
 
 /// Writes digests into the files, and the hashes of the archives where there are any.
-fn in_place(sites: Vec<PullSite>, client: &Client, settings: &Settings) -> Result<i32, Failure> {
+fn in_place(sites: Vec<PullSite>, client: &Client, settings: &Settings) -> Result<Vec<Row>, Failure> {
     let mut edits: BTreeMap<PathBuf, Vec<Edit>> = BTreeMap::new();
     let mut rows = Vec::new();
     for site in sites {
@@ -158,8 +149,7 @@ fn in_place(sites: Vec<PullSite>, client: &Client, settings: &Settings) -> Resul
     for (file, edits) in edits {
         apply_edits(&file, edits)?;
     }
-    report(&rows, settings);
-    Ok(0)
+    Ok(rows)
 }
 
 fn resolve(client: &Client, site: &PullSite) -> Result<Pin, Failure> {
@@ -193,25 +183,4 @@ fn archive_hash(client: &Client, site: &PullSite, pin: &Pin, settings: &Settings
     registries::wait(async { Ok(client.pull(&reference, &platform, &layout, name, &*progress).await?) })?;
     distribution::archive_hash(&layout, &site.name, &site.tag)
         .map_err(|error| Failure::new(format!("cannot compute the hash of {}", site.key())).because(error.to_string()))
-}
-
-fn report(rows: &[Row], settings: &Settings) {
-    if settings.json {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|row| json!({ "image": row.key, "place": row.place, "before": row.before, "after": row.after }))
-            .collect();
-        println!("{}", json!({ "schema": 1, "images": rows }));
-        return;
-    }
-    for row in rows {
-        match &row.before {
-            Some(before) if *before == row.after => println!("{}  {}  as it was", row.key, row.after),
-            Some(before) => println!("{}  {before} → {}", row.key, row.after),
-            None => println!("{}  {}", row.key, row.after),
-        }
-    }
-    if rows.is_empty() && settings.verbosity >= Verbosity::Normal {
-        eprintln!("nothing to write down");
-    }
 }

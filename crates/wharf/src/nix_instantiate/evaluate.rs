@@ -31,7 +31,7 @@ pub(super) fn perform(request: &Request, settings: &Settings, progress: Arc<dyn 
     let includes = request.includes.iter().map(|entry| target::search_path_entry(entry));
     options.evaluation.search_path.splice(0..0, includes);
     options.write = request.writes.unwrap_or(request.mode == Mode::Instantiate);
-    options.offline = request.offline;
+    options.fetching.offline = request.offline;
     if let Some(store) = &request.store {
         options.data = std::path::absolute(store).map_err(|error| Failure::io("resolve", store, error))?;
     }

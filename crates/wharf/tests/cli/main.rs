@@ -3,6 +3,7 @@
 mod eval_cache;
 mod frame;
 mod images;
+mod locks;
 mod looking;
 mod nix_instantiate;
 mod package_set;

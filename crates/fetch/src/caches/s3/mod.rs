@@ -4,7 +4,11 @@
 //! redirected like all others. Keys are taken from the environment or from a file of profiles; without any, a bucket is
 //! read as everybody may.
 
+mod multipart;
+
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +19,7 @@ use url::Url;
 
 use super::address::Address;
 use crate::FetchError;
-use crate::network::Place;
+use crate::network::{Network, Place};
 
 /// How long a signed address is good for: a request that waits for its turn must not be late.
 const GOOD_FOR: Duration = Duration::from_secs(15 * 60);
@@ -74,6 +78,9 @@ pub(super) struct Bucket {
     prefix: String,
     /// The address without parameters; the endpoint where it is not AWS's own.
     shown: String,
+    /// From which size on files are sent in parts, and the size of the parts, in bytes.
+    threshold: u64,
+    part: u64,
 }
 
 /// Opens the bucket that an address names.
@@ -115,13 +122,34 @@ pub(super) fn open(address: &Address, aws: &Aws) -> Result<Bucket, FetchError> {
         credentials: credentials.map(Arc::new),
         prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}/") },
         shown: format!("{}{place}", address.base),
+        threshold: address.number("multipart-threshold")?.unwrap_or(multipart::THRESHOLD),
+        part: part_size(address)?,
     })
+}
+
+fn part_size(address: &Address) -> Result<u64, FetchError> {
+    match address.number("multipart-chunk-size")? {
+        Some(size) if size < multipart::SMALLEST => {
+            Err(address.wrong(&format!("'multipart-chunk-size' must be at least {}", multipart::SMALLEST)))
+        }
+        size => Ok(size.unwrap_or(multipart::PART)),
+    }
 }
 
 impl Bucket {
     /// The address without what is secret.
     pub fn address(&self) -> String {
         self.shown.clone()
+    }
+
+    /// Sends a file in parts if it is large enough for that; whether it was.
+    pub fn put_large(&self, network: &Network, name: &str, file: &File) -> io::Result<bool> {
+        let size = file.metadata()?.len();
+        if size <= self.threshold || size == 0 {
+            return Ok(false);
+        }
+        multipart::send(network, self, &format!("{}{name}", self.prefix), file, size, self.part)?;
+        Ok(true)
     }
 
     /// Where a file of the cache is.
