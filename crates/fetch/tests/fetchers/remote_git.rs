@@ -94,7 +94,9 @@ fn repositories(fixture: &Fixture) -> Repositories {
     commit(&library, "library");
     write(&main, &[("flake.nix", "{ outputs = { ... }: { }; }\n"), ("run", "#!/bin/sh\n"), ("docs/page", "text\n")]);
     std::fs::set_permissions(main.join("run"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let attributes = "docs export-ignore\nsub/*.tmp export-ignore\n/dir/ export-ignore\n";
+    // No pattern that means directories only: with one, Nix 2.34 gives one commit two trees, since libgit2 cannot tell what a
+    // directory is in its mirror of a repository, but can in a working tree.
+    let attributes = "docs export-ignore\nsub/*.tmp export-ignore\n/dir export-ignore\n";
     write(&main, &[(".gitattributes", attributes), ("sub/a.tmp", "x"), ("sub/sub/a.tmp", "y"), ("dir/file", "z")]);
     write(&main, &[("empty/.gitattributes", "* export-ignore\n"), ("empty/file", "")]);
     let first = commit(&main, "first");
@@ -167,6 +169,9 @@ fn nix_fetches_the_same_over_http() {
     );
     write(&repositories.root.join("main"), &[("a.crlf", "one\n"), ("v", "$Format:%H$"), ("big.bin", "x")]);
     commit(&repositories.root.join("main"), "third");
+    // At another address, since Nix asks for a branch once an hour.
+    let server = http_backend(&repositories.root, None);
+    let url = format!("{}/main", server.address);
     compare(
         &fixture,
         newer_nix(),
@@ -474,7 +479,8 @@ fn large_files(fixture: &Fixture) -> (PathBuf, Server, &'static str) {
     commit(&main, "large");
     let served = root.clone();
     let server = Server::start(move |request| match request.path() {
-        "/large.git/info/lfs/objects/batch" => {
+        // Nix 2.34 asks at the second.
+        "/large.git/info/lfs/objects/batch" | "/large/info/lfs/objects/batch" => {
             assert_eq!(request.header("accept"), Some("application/vnd.git-lfs+json"));
             let asked: Value = serde_json::from_slice(&request.body).unwrap();
             let host = request.header("host").unwrap();
