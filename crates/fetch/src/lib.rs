@@ -33,7 +33,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use nix_formats::flake_ref::{FlakeRef, Scheme};
+use nix_formats::store_path::{StorePath, source_path};
 use store::Store;
+use store::cache::Substituters;
 use store::progress::Progress;
 
 pub use archive::unpack;
@@ -86,12 +88,19 @@ pub struct Fetcher {
     store: Arc<dyn Store>,
     progress: Arc<dyn Progress>,
     settings: Settings,
+    substituters: Option<Arc<Substituters>>,
 }
 
 impl Fetcher {
     /// A fetcher into `store`.
     pub fn new(store: Arc<dyn Store>, progress: Arc<dyn Progress>, settings: Settings) -> Self {
-        Self { store, progress, settings }
+        Self { store, progress, settings, substituters: None }
+    }
+
+    /// What has a known hash is taken from these binary caches first, as far as somebody has named them.
+    pub fn with_substituters(mut self, substituters: Arc<Substituters>) -> Self {
+        self.substituters = Some(substituters);
+        self
     }
 
     /// The tree that a reference means, in the store, and the reference that always means this tree.
@@ -124,8 +133,26 @@ impl Fetcher {
             return Ok(None);
         }
         let Some(hash) = reference.nar_hash() else { return Ok(None) };
-        let path = nix_formats::store_path::source_path(name, &hash, [], false)?;
-        self.store.add_temp_root(&path)?;
-        Ok(self.store.is_valid(&path)?.then(|| Tree { path, locked: reference.clone() }))
+        let path = source_path(name, &hash, [], false)?;
+        Ok(self.obtain(&path)?.then(|| Tree { path, locked: reference.clone() }))
+    }
+
+    /// Whether an object is in the store, or could be taken from a binary cache.
+    pub(crate) fn obtain(&self, path: &StorePath) -> Result<bool, FetchError> {
+        if self.is_kept(path)? {
+            return Ok(true);
+        }
+        let Some(caches) = self.substituters.as_ref().filter(|caches| caches.has_named()) else { return Ok(false) };
+        if caches.find(path, false, &*self.progress).is_none() {
+            return Ok(false);
+        }
+        match caches.take([path.clone()], &*self.store, &*self.progress) {
+            Ok(_) => Ok(true),
+            // Where it comes from at first will have it.
+            Err(error) => {
+                self.progress.warn(&error.to_string());
+                Ok(false)
+            }
+        }
     }
 }

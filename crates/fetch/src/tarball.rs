@@ -34,7 +34,7 @@ impl Fetcher {
         if let Some(hash) = expected {
             let address = ContentAddress { method: Method::Flat, hash: *hash };
             let path = address.store_path(name, [], false).map_err(store::StoreError::from)?;
-            if self.is_kept(&path)? {
+            if self.obtain(&path)? {
                 return Ok(path);
             }
             return Ok(self.fetch_file(url, name, Some(hash))?.path);
@@ -52,7 +52,7 @@ impl Fetcher {
             return Ok(self.fresh_tarball(url, name)?.path);
         };
         let path = store_path::source_path(name, hash, [], false)?;
-        if self.is_kept(&path)? {
+        if self.obtain(&path)? {
             return Ok(path);
         }
         let fetched = self.fetch_tarball(url, name, &[])?;

@@ -54,7 +54,8 @@ impl Services {
 fn open(options: &Options) -> Result<Opened, StoreError> {
     let store = Arc::new(LocalStore::open(&options.data)?);
     let settings = options.fetching.clone();
-    let fetcher = Arc::new(Fetcher::new(Arc::clone(&store) as _, Arc::clone(&options.progress), settings));
+    let fetcher = Fetcher::new(Arc::clone(&store) as _, Arc::clone(&options.progress), settings);
+    let fetcher = Arc::new(fetcher.with_substituters(Arc::clone(&options.substituters)));
     let builder = Builder::new(Arc::clone(&store), options.build.clone())
         .with_progress(Arc::clone(&options.progress))
         .with_substituters(Arc::clone(&options.substituters))

@@ -134,6 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn names_do_not_fill_the_memory() {
+        let name = vec![b'a'; 8 << 20];
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut long = header("././@LongLink", EntryType::GNULongName, name.len() as u64);
+        long.set_cksum();
+        builder.append(&long, &name[..]).unwrap();
+        let mut file = header("a", EntryType::Regular, 0);
+        file.set_cksum();
+        builder.append(&file, &b""[..]).unwrap();
+        let (_dir, result) = unpacked(&builder.into_inner().unwrap());
+        assert!(result.unwrap_err().contains("too long"));
+    }
+
+    #[test]
     fn a_file_is_not_written_through_a_link() {
         let entries = [("l", EntryType::Symlink, "/dev/full"), ("l", EntryType::Regular, "x")];
         let (dir, result) = unpacked(&archive(&entries));

@@ -1,11 +1,14 @@
 //! Archives and files at an address.
 
 use std::process::Command;
+use std::sync::Arc;
 
-use fetch::{FetchError, Settings};
+use fetch::{CacheSettings, FetchError, Fetcher, Settings, Tree, open_cache};
 use nix_formats::flake_ref::FlakeRef;
 use nix_formats::hash::{Hash, HashAlgo};
 use store::Store;
+use store::cache::{BinaryCache, CacheOptions, ExportOptions, Substituters, export};
+use store::progress::Silent;
 
 use crate::{Fixture, has_peer, newer_nix, nix};
 
@@ -128,4 +131,27 @@ fn without_the_network_there_is_the_cache() {
     assert!(matches!(error, FetchError::Unsupported { .. }), "{error}");
     let gone = FlakeRef::parse("tarball+file:///gone.tar.gz").unwrap();
     assert!(matches!(fixture.fetcher.tree(&gone, "source"), Err(FetchError::Io { .. })));
+}
+
+#[test]
+fn what_has_a_hash_may_come_from_a_binary_cache() {
+    let fixture = Fixture::new();
+    let url = archive(&fixture);
+    let locked = fixture.tree(&format!("tarball+{url}")).locked;
+    let path = fixture.tree(&format!("tarball+{url}")).path;
+    let address = format!("file://{}", fixture.path("cache-files").display());
+    let open = || open_cache(&address, &CacheSettings::default()).unwrap().transport;
+    export(&*fixture.store, &[path.clone()], &*open(), &ExportOptions::default(), &Silent).unwrap();
+    std::fs::remove_file(fixture.path("x.tar.gz")).unwrap();
+
+    let fetcher = |to: &Fixture, is_default: bool| {
+        let options = CacheOptions { keys: None, is_default, ..CacheOptions::default() };
+        let caches = Arc::new(Substituters::new(vec![BinaryCache::new(open(), options)]));
+        let settings = Settings { cache: to.path("cache"), ..Settings::default() };
+        Fetcher::new(to.store.clone(), Arc::new(Silent), settings).with_substituters(caches)
+    };
+    let to = Fixture::new();
+    // A cache that nobody has named is not told what is fetched here.
+    assert!(fetcher(&to, true).tree(&locked, "source").is_err());
+    assert_eq!(fetcher(&to, false).tree(&locked, "source").unwrap(), Tree { path, locked });
 }
