@@ -26,6 +26,7 @@ mod outline;
 mod own_binary;
 mod packages;
 mod pins;
+mod platforms;
 mod project;
 mod pull_sites;
 mod services;

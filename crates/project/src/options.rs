@@ -10,6 +10,7 @@ use crate::locks::LockSettings;
 use crate::packages::Packages;
 
 /// What a project is told; nothing here is read from the environment by this crate.
+#[derive(Clone)]
 pub struct Options {
     /// The root of the store.
     pub data: PathBuf,

@@ -48,6 +48,9 @@ enum Squeeze {
     Gzip,
     /// Smaller and faster, for containerd, podman and newer docker
     Zstd,
+    /// The same, and podman and containerd fetch only the files that they lack
+    #[value(name = "zstd:chunked")]
+    ZstdChunked,
     /// Not at all
     None,
 }
@@ -57,6 +60,7 @@ impl From<Squeeze> for Compression {
         match squeeze {
             Squeeze::Gzip => Self::Gzip,
             Squeeze::Zstd => Self::Zstd,
+            Squeeze::ZstdChunked => Self::ZstdChunked,
             Squeeze::None => Self::None,
         }
     }
