@@ -13,6 +13,7 @@ use crate::error::{ImageError, io_error};
 use crate::media::{Descriptor, canonical_json};
 use crate::objects::Objects;
 use crate::pack::Pack;
+use crate::sink::{self, Destination};
 use crate::stream::BlobReader;
 
 /// Changes whenever a recipe gives other bytes than it did, so that digests remembered before are not used.
@@ -57,25 +58,23 @@ impl Layer {
     ///
     /// # Errors
     /// The recipe cannot be packed.
-    pub fn from_pack(
+    pub(crate) fn from_pack(
         pack: Pack,
         objects: &Objects,
         content: &[String],
         cache: &LayerCache,
+        to: Option<Destination<'_>>,
     ) -> Result<Self, ImageError> {
         let key = Digest::of(&canonical_json(&(PACK_FORMAT, &pack, content)));
-        let Blob { digest, size, .. } = match cache.packed(&key) {
-            Some(known) => known,
+        let (diff_id, size) = match cache.packed(&key) {
+            Some(known) => (known.digest, known.size),
             None => {
-                let mut out = Hashing::new(io::sink());
-                pack.write(objects, &mut out)?;
-                let (digest, size, _) = out.finish();
-                let blob = Blob::new(digest, size);
-                cache.set_packed(&key, &blob)?;
-                blob
+                let (digest, size) = sink::pack(&pack, objects, cache, to)?;
+                cache.set_packed(&key, &Blob::new(digest, size))?;
+                (digest, size)
             }
         };
-        Ok(Self { diff_id: digest, source: Source::Pack { pack: Box::new(pack), objects: objects.clone(), size } })
+        Ok(Self { diff_id, source: Source::Pack { pack: Box::new(pack), objects: objects.clone(), size } })
     }
 
     /// The digest of the tar stream before compression.
@@ -261,7 +260,7 @@ impl Layer {
     }
 }
 
-fn described(compression: Compression, blob: Blob) -> Descriptor {
+pub(crate) fn described(compression: Compression, blob: Blob) -> Descriptor {
     let descriptor = Descriptor::new(compression.media_type(), blob.digest, blob.size);
     Descriptor { annotations: blob.annotations, ..descriptor }
 }

@@ -50,6 +50,8 @@ pub struct Options {
     pub build: build::Options,
     /// The environment as expressions see it.
     pub variables: Variables,
+    /// Takes the blobs of layers that are packed for the first time.
+    pub sink: Option<Arc<dyn image::LayerSink>>,
     /// Hears what goes on.
     pub progress: Arc<dyn Progress>,
 }

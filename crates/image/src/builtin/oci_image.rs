@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use build::{Builtin, BuiltinContext, BuiltinError};
 use nix_formats::store_path::StorePath;
@@ -26,6 +27,7 @@ use crate::objects::{Objects, STORE_DIR};
 use crate::pack::{Head, Owner, Pack, Permission, ROOT_MTIME, Style};
 use crate::pipeline;
 use crate::plan;
+use crate::sink::{Destination, LayerSink};
 
 /// The file that a derivation makes which runs commands on an image's root.
 const CUSTOMISED: &str = "layer.tar";
@@ -35,12 +37,18 @@ const UNPACKED: &str = "unpacked";
 /// The builder `builtin:oci-image`.
 pub struct OciImage {
     cache: LayerCache,
+    sink: Option<Arc<dyn LayerSink>>,
 }
 
 impl OciImage {
     /// A builder that remembers digests of layers in `cache`.
     pub fn new(cache: LayerCache) -> Self {
-        Self { cache }
+        Self { cache, sink: None }
+    }
+
+    /// Gives the blobs of layers that are packed for the first time to a sink.
+    pub fn with_sink(self, sink: Option<Arc<dyn LayerSink>>) -> Self {
+        Self { sink, ..self }
     }
 }
 
@@ -59,6 +67,7 @@ impl Builtin for OciImage {
         let making = Making {
             inputs: &inputs,
             cache: &self.cache,
+            sink: self.sink.as_deref(),
             output: &output.path,
             real: &output.real_path,
             scratch: context.scratch,
@@ -87,6 +96,7 @@ fn list_layers(image: &Image, context: &BuiltinContext<'_>) {
 struct Making<'a> {
     inputs: &'a Inputs<'a>,
     cache: &'a LayerCache,
+    sink: Option<&'a dyn LayerSink>,
     output: &'a StorePath,
     real: &'a Path,
     scratch: &'a Path,
@@ -114,7 +124,10 @@ impl Making<'_> {
         let mut history = base.as_ref().map(|base| base::history(&base.config, below)).unwrap_or_default();
         history.extend(packs.iter().map(|pack| history_of(pack, &created)));
         let mut layers = below.to_vec();
-        layers.extend(self.inputs.pack(packs, self.cache, task)?);
+        // Repositories have no capitals, derivations may.
+        let name = definition.name.to_lowercase();
+        let to = self.sink.map(|sink| Destination { sink, image: &name });
+        layers.extend(self.inputs.pack(packs, self.cache, to, task)?);
         if let Some(database) = database {
             history.push(History {
                 created: Some(created.clone()),
@@ -143,8 +156,7 @@ impl Making<'_> {
             history,
         };
         Ok(Image {
-            // Repositories have no capitals, derivations may.
-            name: Some(definition.name.to_lowercase()),
+            name: Some(name),
             tag: Some(definition.tag.unwrap_or_else(|| self.output.hash_part().to_owned())),
             config_bytes: canonical_json(&config),
             config,

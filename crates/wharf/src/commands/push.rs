@@ -1,6 +1,8 @@
 //! `wharf push`.
 
-use distribution::{PushOptions, Pushed, Reference};
+use std::sync::Arc;
+
+use distribution::{EarlyPush, PushOptions, Pushed, Reference};
 use image::{Compression, Image};
 use indicatif::HumanBytes;
 use serde_json::json;
@@ -8,7 +10,7 @@ use serde_json::json;
 use crate::artifacts::Artifacts;
 use crate::failure::Failure;
 use crate::settings::{Settings, Verbosity};
-use crate::target::{BuildArguments, TargetArguments};
+use crate::target::{BuildArguments, Sink, TargetArguments};
 use crate::{progress, registries};
 
 /// Build images and send to a registry what it lacks
@@ -70,7 +72,10 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let client = registries::client(settings)?;
     let target = arguments.what.target(arguments.target.as_deref())?;
     let progress = progress::observer(settings);
-    let project = arguments.what.open(settings, &arguments.how, progress.clone(), true)?;
+    let early = early_push(arguments, settings)?;
+    let mut how = arguments.how.clone();
+    how.sink = Some(Sink(Arc::clone(&early) as _));
+    let project = arguments.what.open(settings, &how, progress.clone(), true)?;
     let derived = project.derivations(&target)?;
     let paths = project.realise(&derived)?;
     let artifacts = Artifacts::new(project.store()?, settings, &*progress);
@@ -82,10 +87,14 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     };
     let mut rows = Vec::new();
     for (one, path) in derived.iter().zip(&paths) {
-        let image = artifacts.image(&one.name, path)?.image;
-        for reference in destinations(&image, &arguments.references, derived.len())? {
-            let work = async { Ok(client.push(&image, &reference, &options, &*progress).await?) };
-            let pushed = registries::wait(work)?;
+        let images = artifacts.images(&project, one, path)?;
+        let (mut bytes, mut blobs) = early.finish();
+        for reference in destinations(&images[0], &arguments.references, derived.len())? {
+            let work = async { Ok(client.push_platforms(&images, &reference, &options, &*progress).await?) };
+            let mut pushed = registries::wait(work)?;
+            // What was sent early went to the first.
+            pushed.bytes_sent += std::mem::take(&mut bytes);
+            pushed.blobs_sent += std::mem::take(&mut blobs);
             rows.push(row(&reference, &pushed, settings));
         }
     }
@@ -93,6 +102,20 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
         println!("{}", json!({ "schema": 1, "pushed": rows }));
     }
     Ok(0)
+}
+
+/// What sends layers while they are packed, to where the push will look for them.
+fn early_push(arguments: &Arguments, settings: &Settings) -> Result<Arc<EarlyPush>, Failure> {
+    let first = arguments.references.first().cloned();
+    let destination = move |image: &str| {
+        let text = match &first {
+            None => image.to_owned(),
+            Some(first) => first.strip_suffix('/').map_or_else(|| first.clone(), |prefix| format!("{prefix}/{image}")),
+        };
+        registries::reference(&text).ok()
+    };
+    let client = registries::client_settings(&settings.environment)?;
+    Ok(Arc::new(EarlyPush::new(client, arguments.compression.into(), Box::new(destination))?))
 }
 
 /// The names under which an image is pushed.
