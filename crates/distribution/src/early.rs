@@ -108,7 +108,8 @@ impl EarlyPush {
         let reference = (self.destinations)(image)?;
         let key = format!("{}/{}", reference.host(), reference.repository());
         let mut known = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.entry(key).or_insert_with(|| self.runtime.block_on(self.look_at(&reference)).ok().map(Arc::new));
+        let found =
+            known.entry(key).or_insert_with(|| self.runtime.block_on(self.look_at(&reference)).ok().map(Arc::new));
         found.clone()
     }
 

@@ -43,7 +43,11 @@ impl Blob {
         let mut lines = text.strip_suffix('\n')?.split('\n').map(|line| line.split_once(' '));
         let (digest, size) = lines.next()??;
         let annotations = lines.map(|line| line.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        Some(Self { digest: digest.parse().ok()?, size: size.parse().ok()?, annotations: annotations.collect::<Option<_>>()? })
+        Some(Self {
+            digest: digest.parse().ok()?,
+            size: size.parse().ok()?,
+            annotations: annotations.collect::<Option<_>>()?,
+        })
     }
 }
 

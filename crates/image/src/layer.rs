@@ -131,9 +131,7 @@ impl Layer {
             Source::Pack { size, .. } if compression == Compression::None => {
                 Some(Descriptor::new(compression.media_type(), self.diff_id, *size))
             }
-            _ => {
-                Some(described(compression, cache.compressed(&self.diff_id, compression)?))
-            }
+            _ => Some(described(compression, cache.compressed(&self.diff_id, compression)?)),
         }
     }
 

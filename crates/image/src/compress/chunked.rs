@@ -27,8 +27,6 @@ const TABLE_KIND: u64 = 1;
 const CHECKSUM: &str = "io.github.containers.zstd-chunked.manifest-checksum";
 const POSITION: &str = "io.github.containers.zstd-chunked.manifest-position";
 const TAR_SPLIT_POSITION: &str = "io.github.containers.zstd-chunked.tarsplit-position";
-/// By which containerd's snapshotter checks the table.
-const STARGZ_DIGEST: &str = "containerd.io/snapshot/stargz/toc.digest";
 
 /// What a frame holds.
 enum Meaning {
@@ -173,14 +171,14 @@ impl Chunker {
         skippable(out, &record.compressed)?;
         let mut numbers = vec![at, length, table.size, TABLE_KIND, record_at, record_length, record.size];
         skippable(out, &footer(&numbers))?;
-        // containerd's snapshotter reads an older footer, which must be the last.
+        // containerd's stargz snapshotter reads an older footer, which must be the last. The annotation by which it would
+        // check the table cannot be there: podman refuses a layer that has both kinds.
         numbers.truncate(4);
         skippable(out, &footer(&numbers))?;
         Ok(BTreeMap::from([
             (CHECKSUM.to_owned(), Digest::of(&table.compressed).to_string()),
             (POSITION.to_owned(), format!("{at}:{length}:{}:{TABLE_KIND}", table.size)),
             (TAR_SPLIT_POSITION.to_owned(), format!("{record_at}:{record_length}:{}", record.size)),
-            (STARGZ_DIGEST.to_owned(), table.digest.to_string()),
         ]))
     }
 }

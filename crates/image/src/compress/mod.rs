@@ -6,9 +6,9 @@
 
 mod chunked;
 mod crc64;
-mod toc;
 mod tar_scan;
 mod tar_split;
+mod toc;
 mod workers;
 
 use std::collections::BTreeMap;

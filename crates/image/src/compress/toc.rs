@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::tar_scan::Member;
 use super::workers::ZSTD_LEVEL;
-use crate::digest::{Digest, Hashing};
+use crate::digest::Digest;
 
 /// A piece of a file that is a frame of its own.
 pub(super) struct Chunk {
@@ -58,9 +58,15 @@ struct Entry<'a> {
     chunk_digest: Option<Digest>,
 }
 
+/// Counts what goes to the compressor.
+struct Counting {
+    out: zstd::Encoder<'static, Vec<u8>>,
+    bytes: u64,
+}
+
 /// A table in the making, compressed as it grows.
 pub(super) struct Toc {
-    out: Hashing<zstd::Encoder<'static, Vec<u8>>>,
+    out: Counting,
     is_empty: bool,
 }
 
@@ -69,13 +75,11 @@ pub(super) struct Table {
     pub compressed: Vec<u8>,
     /// The number of bytes before compression.
     pub size: u64,
-    /// The digest before compression, by which containerd's snapshotter checks it.
-    pub digest: Digest,
 }
 
 impl Toc {
     pub fn new() -> io::Result<Self> {
-        let mut out = Hashing::new(zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?);
+        let mut out = Counting { out: zstd::Encoder::new(Vec::new(), ZSTD_LEVEL)?, bytes: 0 };
         out.write_all(br#"{"version":1,"entries":["#)?;
         Ok(Self { out, is_empty: true })
     }
@@ -124,8 +128,19 @@ impl Toc {
     /// Ends the table, which names the record by which the tar stream is made again.
     pub fn finish(mut self, tar_split: &Digest) -> io::Result<Table> {
         write!(self.out, r#"],"tarSplitDigest":"{tar_split}"}}"#)?;
-        let (digest, size, out) = self.out.finish();
-        Ok(Table { compressed: out.finish()?, size, digest })
+        Ok(Table { size: self.out.bytes, compressed: self.out.out.finish()? })
+    }
+}
+
+impl Write for Counting {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(data)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

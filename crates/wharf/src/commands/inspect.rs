@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use image::{Compression, LayerCache, platforms};
 use image::inspect::Inspection;
 use image::survey::{Survey, Weight};
+use image::{Compression, LayerCache, platforms};
 use indicatif::HumanBytes;
 use serde_json::json;
 

@@ -111,7 +111,8 @@ fn installed_sizes() -> Result<Vec<(String, u64)>> {
     let out = Command::new("dpkg-query").args(["-W", "-f", "${binary:Package} ${Installed-Size}\n"]).output()?;
     ensure!(out.status.success(), "dpkg-query fails: it is Debian's packages that are packed");
     let text = String::from_utf8(out.stdout)?;
-    let row = |line: &str| Some((line.split(' ').next()?.to_owned(), line.split(' ').nth(1)?.parse::<u64>().ok()? << 10));
+    let row =
+        |line: &str| Some((line.split(' ').next()?.to_owned(), line.split(' ').nth(1)?.parse::<u64>().ok()? << 10));
     Ok(text.lines().filter_map(row).collect())
 }
 

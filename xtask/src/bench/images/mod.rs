@@ -151,7 +151,8 @@ impl Bench<'_> {
 
     /// The same push again, as often as gives a median.
     fn nothing(&self, closure: &Closure, registry: &Registry, compression: &str) -> Result<()> {
-        let mut runs = (0..11).map(|_| self.push(closure, registry, compression, "warm")).collect::<Result<Vec<_>>>()?;
+        let mut runs =
+            (0..11).map(|_| self.push(closure, registry, compression, "warm")).collect::<Result<Vec<_>>>()?;
         runs.sort_by_key(|pushed| pushed.usage.wall);
         row("push with nothing changed", runs[runs.len() / 2].usage.wall, None);
         println!("    {} bytes sent", runs.iter().map(|pushed| pushed.sent).sum::<u64>());
