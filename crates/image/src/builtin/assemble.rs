@@ -18,7 +18,7 @@ use crate::sink::Destination;
 use crate::tree::{self, Directory, Node};
 
 /// What is known of the inputs of an image.
-pub(super) struct Inputs<'a> {
+pub(crate) struct Inputs<'a> {
     pub store: &'a dyn Store,
     pub objects: &'a Objects,
     pub by_hash: BTreeMap<&'a str, &'a StorePath>,
@@ -126,7 +126,7 @@ fn take<'a, T>(next: &AtomicUsize, work: &'a [T]) -> Option<(usize, &'a T)> {
 }
 
 /// The store object that a path is in.
-pub(super) fn object_of(path: &Path) -> Result<StorePath, ImageError> {
+pub(crate) fn object_of(path: &Path) -> Result<StorePath, ImageError> {
     let (object, _) = StorePath::split_absolute(path.as_os_str().as_encoded_bytes())
         .map_err(|error| ImageError::Definition(format!("{}: {error}", path.display())))?;
     Ok(object)

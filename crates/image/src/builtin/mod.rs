@@ -17,7 +17,10 @@ use build::Builtin;
 use crate::cache::LayerCache;
 use crate::sink::LayerSink;
 
+pub(crate) use assemble::{Inputs, object_of};
+pub(crate) use definition::{Definition, Layers};
 pub use oci_bundle::OciBundle;
+pub(crate) use oci_image::Making;
 pub use oci_image::OciImage;
 pub use oci_root::OciRoot;
 pub use transport::{OciExport, OciMerge};

@@ -23,7 +23,7 @@ use crate::error::{ImageError, io_error};
 use crate::image::Image;
 use crate::layer::Layer;
 use crate::media::canonical_json;
-use crate::objects::{Objects, STORE_DIR};
+use crate::objects::Objects;
 use crate::pack::{Head, Owner, Pack, Permission, ROOT_MTIME, Style};
 use crate::pipeline;
 use crate::plan;
@@ -70,6 +70,7 @@ impl Builtin for OciImage {
             sink: self.sink.as_deref(),
             output: &output.path,
             real: &output.real_path,
+            placed: &objects.real_path(&output.path),
             scratch: context.scratch,
         };
         let task = Task::start(context.progress, Activity::Pack, &definition.name, None);
@@ -93,17 +94,21 @@ fn list_layers(image: &Image, context: &BuiltinContext<'_>) {
     }
 }
 
-struct Making<'a> {
-    inputs: &'a Inputs<'a>,
-    cache: &'a LayerCache,
-    sink: Option<&'a dyn LayerSink>,
-    output: &'a StorePath,
-    real: &'a Path,
-    scratch: &'a Path,
+/// An image in the making.
+pub(crate) struct Making<'a> {
+    pub inputs: &'a Inputs<'a>,
+    pub cache: &'a LayerCache,
+    pub sink: Option<&'a dyn LayerSink>,
+    /// What the image is called in the store.
+    pub output: &'a StorePath,
+    /// A directory for what the image needs of its own, and where that will be.
+    pub real: &'a Path,
+    pub placed: &'a Path,
+    pub scratch: &'a Path,
 }
 
 impl Making<'_> {
-    fn image(&self, definition: Definition, task: &Task<'_>) -> Result<Image, ImageError> {
+    pub fn image(&self, definition: Definition, task: &Task<'_>) -> Result<Image, ImageError> {
         let created = date("created", &definition.created)?.to_string();
         let mut config = container_config(definition.config.clone().unwrap_or_default())?;
         let base = self.base(&definition)?;
@@ -174,8 +179,7 @@ impl Making<'_> {
         let image = definition.from_image.as_ref().map(|path| {
             let wanted =
                 Selection { name: definition.from_image_name.as_deref(), tag: definition.from_image_tag.as_deref() };
-            let kept_path = Path::new(STORE_DIR).join(self.output.base_name()).join(UNPACKED);
-            base::open_kept(self.inputs.objects, path, wanted, &kept, &kept_path)
+            base::open_kept(self.inputs.objects, path, wanted, &kept, &self.placed.join(UNPACKED))
         });
         let image = image.transpose()?;
         base::remove_if_empty(&kept)?;
@@ -188,8 +192,7 @@ impl Making<'_> {
         let closure = self.inputs.closure(&objects)?;
         let contents = layers.contents().iter().map(|path| object_of(path)).collect::<Result<BTreeSet<_>, _>>()?;
         let roots: Vec<_> = contents.into_iter().filter(|path| objects.contains(path)).collect();
-        let placed = self.inputs.objects.real_path(self.output);
-        nix_db::layer(&closure, &roots, self.scratch, self.real, &placed)
+        nix_db::layer(&closure, &roots, self.scratch, self.real, self.placed)
     }
 
     fn single(

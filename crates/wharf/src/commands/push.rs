@@ -5,6 +5,7 @@ use std::sync::Arc;
 use distribution::{EarlyPush, PushOptions, Pushed, Reference};
 use image::{Compression, Image};
 use indicatif::HumanBytes;
+use project::{Assembled, Derived, Project};
 use serde_json::json;
 
 use crate::artifacts::Artifacts;
@@ -20,6 +21,7 @@ Examples:
   wharf push ./web.nix localhost:5000/web:1.2         one image, under this name
   wharf push .#web registry.example.org/team/         a slash at the end: the image's own name and tag below it
   wharf push .#containers registry.example.org/team/  all of a set
+  wharf push --no-store .#web localhost:5000/web:1.2  from binary caches to the registry, past the disk
 
 A version tag that stands for another image is not moved without --force; `latest` always moves.")]
 pub(crate) struct Arguments {
@@ -37,6 +39,9 @@ pub(crate) struct Arguments {
     /// Move version tags too
     #[arg(long)]
     force: bool,
+    /// Read what binary caches have from there while it is packed, and put nothing of it into the store
+    #[arg(long)]
+    no_store: bool,
     #[command(flatten)]
     how: BuildArguments,
     #[command(flatten)]
@@ -77,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     how.sink = Some(Sink(Arc::clone(&early) as _));
     let project = arguments.what.open(settings, &how, progress.clone(), true)?;
     let derived = project.derivations(&target)?;
-    let paths = project.realise(&derived)?;
+    let paths = if arguments.no_store { Vec::new() } else { project.realise(&derived)? };
     let artifacts = Artifacts::new(project.store()?, settings, &*progress);
     let options = PushOptions {
         compression: arguments.compression.into(),
@@ -86,8 +91,12 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
         mount_from: arguments.mount_from.clone(),
     };
     let mut rows = Vec::new();
-    for (one, path) in derived.iter().zip(&paths) {
-        let images = artifacts.images(&project, one, path)?;
+    for (number, one) in derived.iter().enumerate() {
+        let assembled = if arguments.no_store { assemble(&project, one)? } else { Vec::new() };
+        let images = match paths.get(number) {
+            Some(path) => artifacts.images(&project, one, path)?,
+            None => assembled.iter().map(|one| one.image.clone()).collect(),
+        };
         let (mut bytes, mut blobs) = early.finish();
         for reference in destinations(&images[0], &arguments.references, derived.len())? {
             let work = async { Ok(client.push_platforms(&images, &reference, &options, &*progress).await?) };
@@ -102,6 +111,12 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
         println!("{}", json!({ "schema": 1, "pushed": rows }));
     }
     Ok(0)
+}
+
+/// The image, or the one for each platform, without the store.
+fn assemble(project: &Project, one: &Derived) -> Result<Vec<Assembled>, Failure> {
+    let each = if one.platforms.is_empty() { std::slice::from_ref(one) } else { &one.platforms[..] };
+    each.iter().map(|one| Ok(project.assemble(one)?)).collect()
 }
 
 /// What sends layers while they are packed, to where the push will look for them.

@@ -1,10 +1,9 @@
 //! One image for several platforms: evaluated for each, taken from a binary cache, put together as an index.
 
-use std::path::{Path, PathBuf};
-
-use peers::{Access, Registry, available, command, is_root, run, succeed};
+use peers::{Access, Registry, available, run, succeed};
 use serde_json::{Value, json};
 
+use crate::nix_cache::NixCache;
 use crate::place::Place;
 
 /// What nobody here can build for another processor; the image for this one can be run.
@@ -26,32 +25,18 @@ const TOOL: &str = r#"{ system }: derivation {
 }
 "#;
 
-/// A binary cache with the tool for both, which real Nix has made. It believes that it can build for both.
-fn binary_cache(place: &Place) -> PathBuf {
-    let (store, cache) = (place.path().join("nix"), place.path().join("cache"));
-    for system in ["x86_64-linux", "aarch64-linux"] {
-        let mut build = command("nix-build");
-        build.arg(place.path().join("tool.nix")).args(["--no-out-link", "--argstr", "system", system]);
-        build.args(["--option", "extra-platforms", "aarch64-linux", "--option", "build-users-group", ""]);
-        build.args(["--option", "sandbox-paths", "/bin/sh=/bin/busybox", "--option", "substituters", ""]);
-        let path = succeed(build.arg("--store").arg(&store).env_remove("NIX_REMOTE"));
-        let name = Path::new(path.trim()).file_name().expect("a store path").to_owned();
-        let mut copy = command("nix");
-        copy.args(["--extra-experimental-features", "nix-command", "copy", "--no-check-sigs", "--from"]).arg(&store);
-        copy.arg("--to").arg(format!("file://{}", cache.display())).arg(Path::new("/nix/store").join(name));
-        succeed(&mut copy);
-    }
-    cache
-}
-
+/// A binary cache with the tool for both.
 fn both() -> Option<(Place, String)> {
-    if !available(&["nix-build", "nix", "busybox", "skopeo"]) || !is_root() {
+    if !available(&["skopeo"]) {
         return None;
     }
     let place = Place::new(DEFINITION);
     place.write("tool.nix", TOOL);
-    let address = format!("file://{}", binary_cache(&place).display());
-    Some((place, address))
+    let cache = NixCache::new(&place)?;
+    for system in ["x86_64-linux", "aarch64-linux"] {
+        cache.add(&place.path().join("tool.nix"), &["--argstr", "system", system]);
+    }
+    Some((place, cache.address()))
 }
 
 fn wharf(place: &Place, address: &str, arguments: &[&str]) -> String {
