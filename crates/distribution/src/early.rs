@@ -19,8 +19,9 @@ use reqwest::{Body, Method, StatusCode};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::client::Client;
+use crate::client::{Client, manifest_digest};
 use crate::error::Error;
+use crate::push::is_version;
 use crate::reference::Reference;
 use crate::registry::{Registry, Scopes};
 use crate::settings::Settings;
@@ -40,6 +41,7 @@ pub type Destinations = Box<dyn Fn(&str) -> Option<Reference> + Send + Sync>;
 pub struct EarlyPush {
     client: Arc<Client>,
     compression: Compression,
+    force: bool,
     destinations: Destinations,
     runtime: Runtime,
     repositories: Mutex<HashMap<String, Option<Arc<Repository>>>>,
@@ -77,15 +79,22 @@ struct Streaming {
 }
 
 impl EarlyPush {
-    /// Sends layers of this compression to where `destinations` says. No registry is asked before there is a layer.
+    /// Sends layers of this compression to where `destinations` says. No registry is asked before there is a layer. Without
+    /// `force`, nothing is sent where a version tag would have to move, which the push will refuse.
     ///
     /// # Errors
     /// No threads can be started.
-    pub fn new(settings: Settings, compression: Compression, destinations: Destinations) -> Result<Self, Error> {
+    pub fn new(
+        settings: Settings,
+        compression: Compression,
+        force: bool,
+        destinations: Destinations,
+    ) -> Result<Self, Error> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
         Ok(Self {
             client: Arc::new(Client::new(settings)),
             compression,
+            force,
             destinations,
             runtime: runtime.map_err(|error| Error::Settings(error.to_string()))?,
             repositories: Mutex::default(),
@@ -116,12 +125,17 @@ impl EarlyPush {
     async fn look_at(&self, reference: &Reference) -> Result<Repository, Error> {
         let registry = self.client.registry(reference).await?;
         let name = reference.repository().to_owned();
+        let scopes = Scopes::push(&name);
+        let tag = reference.tag().unwrap_or("latest");
+        if !self.force && is_version(tag) && manifest_digest(&registry, &name, tag, &scopes).await?.is_some() {
+            return Err(Error::NotFound { registry: registry.name(), what: "a tag that may be moved".to_owned() });
+        }
         let is_empty = match self.client.tags(reference).await {
             Ok(tags) => tags.is_empty(),
             Err(Error::NotFound { .. }) => true,
             Err(_) => false,
         };
-        Ok(Repository { registry, scopes: Scopes::push(&name), name, is_empty })
+        Ok(Repository { registry, scopes, name, is_empty })
     }
 
     fn slot(&self) -> Option<OwnedSemaphorePermit> {

@@ -190,7 +190,7 @@ async fn in_background(images: &[Image], options: &PushOptions) -> Result<Docume
 }
 
 /// Whether a tag names one release, as `1.2`, `v3` or `2024-01-01` do, and should stay where it is.
-fn is_version(tag: &str) -> bool {
+pub(crate) fn is_version(tag: &str) -> bool {
     tag.strip_prefix('v').unwrap_or(tag).starts_with(|c: char| c.is_ascii_digit())
 }
 

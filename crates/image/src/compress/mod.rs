@@ -63,8 +63,8 @@ impl Compression {
         match self {
             Self::None => "none",
             Self::Gzip => "gzip-zlib-rs-0.6-l3-b1m",
-            Self::Zstd => "zstd-1.5.7-l3-b4m",
-            Self::ZstdChunked => "zstd-chunked-1.5.7-l3-c1m",
+            Self::Zstd => "zstd-1.5.7-l2-b4m",
+            Self::ZstdChunked => "zstd-chunked-1.5.7-l2-c1m",
         }
     }
 
@@ -301,7 +301,7 @@ mod tests {
         );
         assert_eq!(
             digest(Compression::Zstd),
-            "sha256:2c6c5f5181ecda89b68a996cde8db6a6058227f8b51bb9499d5b64bfc81fb7d2"
+            "sha256:0404c64cf8b983126b8fe1a5cfe6614c89e10e0332eda9b74a6f47681b86c311"
         );
     }
 }

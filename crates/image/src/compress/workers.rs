@@ -15,7 +15,9 @@ use crate::digest::Digest;
 
 /// Level 6 takes 1.7 times as long and saves 3.5 % (measured on Debian's `/usr/bin`).
 const GZIP_LEVEL: u32 = 3;
-pub(crate) const ZSTD_LEVEL: i32 = 3;
+/// Level 3 takes 1.35 times as long and saves 4 %; level 1 takes 0.7 times as long, and what it gives is as large as gzip's
+/// (measured on Debian's Python, Perl and git).
+pub(crate) const ZSTD_LEVEL: i32 = 2;
 
 /// What one worker compresses at a time.
 #[derive(Default)]

@@ -194,3 +194,30 @@ fn what_a_table_cannot_describe_is_plain_zstd() {
         assert!(encode(&data, 1).bytes == blob.bytes);
     }
 }
+
+#[test]
+fn mangled_streams_come_through() {
+    let whole = sample();
+    let small = &whole[whole.len() - 700_000..];
+    let mut state = 7u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for _ in 0..60 {
+        let start = random(600_000) / 512 * 512;
+        let mut data = small[start..start + 100_000.min(small.len() - start)].to_vec();
+        for _ in 0..=random(6) {
+            // Headers are where it matters.
+            let place = random(data.len() / 512) * 512 + random(300);
+            if place < data.len() {
+                data[place] = random(256) as u8;
+            }
+        }
+        let blob = encode(&data, 1);
+        assert!(zstd::decode_all(&blob.bytes[..]).unwrap() == data);
+        if !blob.annotations.is_empty() {
+            blob.table();
+        }
+    }
+}

@@ -130,7 +130,7 @@ fn early_push(arguments: &Arguments, settings: &Settings) -> Result<Arc<EarlyPus
         registries::reference(&text).ok()
     };
     let client = registries::client_settings(&settings.environment)?;
-    Ok(Arc::new(EarlyPush::new(client, arguments.compression.into(), Box::new(destination))?))
+    Ok(Arc::new(EarlyPush::new(client, arguments.compression.into(), arguments.force, Box::new(destination))?))
 }
 
 /// The names under which an image is pushed.
