@@ -80,7 +80,7 @@ impl Objects {
         let here = self.directory.join(relative);
         let Some(elsewhere) = &self.elsewhere else { return Ok(here) };
         let base = relative.components().next().and_then(|base| base.as_os_str().to_str());
-        let Some(object) = base.and_then(|base| StorePath::from_base_name(base.to_owned()).ok()) else {
+        let Some(object) = base.and_then(|base| StorePath::from_base_name(base).ok()) else {
             return Ok(here);
         };
         if self.real_path(&object).symlink_metadata().is_ok() {
