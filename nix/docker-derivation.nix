@@ -2,9 +2,12 @@
 {
   lib,
   system,
+  # Go's names of the processors by system.
+  architectures,
 }:
 
 let
+  buildSystem = system;
   config' = import ./docker-config.nix { inherit lib; };
 
   hashPart = path: builtins.substring 0 32 (baseNameOf (builtins.unsafeDiscardStringContext path));
@@ -23,6 +26,20 @@ let
     else
       throw "${function}: name: expected a string such as \"registry.example.org/app\"";
 
+  # The systems that one image is wanted for; none is the one that the packages are for.
+  systemsOf =
+    function: system:
+    let
+      systems = if builtins.isList system then system else [ system ];
+      unknown = builtins.filter (one: !(builtins.isString one && builtins.hasAttr one architectures)) systems;
+    in
+    if system == null then
+      [ ]
+    else if systems == [ ] || unknown != [ ] then
+      throw "${function}: system: expected systems such as [ \"x86_64-linux\" \"aarch64-linux\" ], found ${builtins.toJSON system}"
+    else
+      lib.unique systems;
+
   # A derivation whose attributes can be overridden, as those of mkDerivation.
   overridable =
     finish: attrs:
@@ -35,12 +52,14 @@ let
     result;
 
   withAttributes =
-    { tag, name }:
+    { tag, name, imageSystems }:
     attrs: drv:
     drv
     // attrs.passthru
     // {
       inherit (attrs) meta passthru;
+      # Wharf evaluates the definition again for each of them, and makes an index of what it gets.
+      inherit imageSystems;
       imageName = lib.toLower name;
       imageTag = if tag != null then tag else hashPart drv.outPath;
     }
@@ -61,14 +80,18 @@ in
       image,
       meta,
       passthru ? { },
+      # `system` of the caller: the systems that the image is wanted for.
+      system,
     }:
     let
       inherit (image) tag;
       name = checkName function image.name;
+      imageSystems = systemsOf function system;
     in
-    overridable (withAttributes { inherit name tag; }) {
+    overridable (withAttributes { inherit name tag imageSystems; }) {
       name = "image-${builtins.replaceStrings [ ":" "@" ] [ "-" "-" ] (baseNameOf name)}";
-      inherit system meta passthru;
+      inherit meta passthru;
+      system = buildSystem;
       builder = "builtin:oci-image";
       __structuredAttrs = true;
       imageName = lib.toLower name;

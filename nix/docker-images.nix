@@ -16,7 +16,7 @@
 }:
 
 let
-  inherit (lib) makeOverridable;
+  inherit (lib) functionArgs makeOverridable setFunctionArgs;
   inherit (derivations) baseName makeImage;
 
   defaultCreated = "1970-01-01T00:00:01Z";
@@ -68,6 +68,7 @@ let
       tmp ? false,
       inheritConfig ? false,
       nixSnapshotter ? false,
+      system ? null,
     }@args:
     let
       extra = extras.resolve "buildImage" { inherit config annotations labels user healthcheck tmp; };
@@ -94,7 +95,7 @@ let
           };
       image = makeImage {
         function = "buildImage";
-        inherit meta;
+        inherit meta system;
         image = {
           inherit name tag created architecture variant fromImage fromImageName fromImageTag;
           inherit compressor includeNixDB inheritConfig nixSnapshotter;
@@ -146,7 +147,7 @@ let
     else
       makeImage {
         inherit function;
-        inherit (args) meta passthru;
+        inherit (args) meta passthru system;
         image = {
           inherit (args) name tag created architecture variant fromImage compressor includeNixDB;
           inherit (args) inheritConfig nixSnapshotter;
@@ -162,7 +163,8 @@ let
         };
       };
 
-  buildLayeredImage = makeOverridable (
+  # The arguments of both layered functions, with their defaults.
+  layeredArguments =
     {
       name,
       tag ? null,
@@ -184,7 +186,6 @@ let
       fakeRootCommands ? "",
       enableFakechroot ? false,
       includeStorePaths ? true,
-      compressor ? defaultCompressor,
       includeNixDB ? false,
       meta ? { },
       passthru ? { },
@@ -196,59 +197,36 @@ let
       tmp ? false,
       inheritConfig ? false,
       nixSnapshotter ? false,
-    }@args:
-    layeredImage "buildLayeredImage" {
+      system ? null,
+    }:
+    {
       inherit name tag fromImage contents config architecture variant created mtime uid gid uname gname maxLayers;
       inherit layeringPipeline debug extraCommands fakeRootCommands enableFakechroot includeStorePaths;
-      inherit compressor includeNixDB meta layers annotations labels user healthcheck tmp inheritConfig nixSnapshotter;
-      passthru = passthru // {
-        stream = streamLayeredImage (removeAttrs args [ "compressor" ]);
-      };
-    }
-  );
+      inherit includeNixDB meta passthru layers annotations labels user healthcheck tmp inheritConfig nixSnapshotter system;
+    };
 
-  streamLayeredImage = makeOverridable (
-    {
-      name,
-      tag ? null,
-      fromImage ? null,
-      contents ? [ ],
-      config ? { },
-      architecture ? defaultArchitecture,
-      variant ? null,
-      created ? defaultCreated,
-      mtime ? defaultCreated,
-      uid ? 0,
-      gid ? 0,
-      uname ? "root",
-      gname ? "root",
-      maxLayers ? 100,
-      layeringPipeline ? null,
-      debug ? false,
-      extraCommands ? "",
-      fakeRootCommands ? "",
-      enableFakechroot ? false,
-      includeStorePaths ? true,
-      includeNixDB ? false,
-      meta ? { },
-      passthru ? { },
-      layers ? [ ],
-      annotations ? { },
-      labels ? { },
-      user ? null,
-      healthcheck ? null,
-      tmp ? false,
-      inheritConfig ? false,
-      nixSnapshotter ? false,
-    }:
-    streamOf (
-      layeredImage "streamLayeredImage" {
-        inherit name tag fromImage contents config architecture variant created mtime uid gid uname gname maxLayers;
-        inherit layeringPipeline debug extraCommands fakeRootCommands enableFakechroot includeStorePaths;
-        inherit includeNixDB meta passthru layers annotations labels user healthcheck tmp inheritConfig nixSnapshotter;
-        compressor = "none";
+  # A function that takes those arguments, and says so to `builtins.functionArgs`.
+  layeredFunction = more: function: makeOverridable (setFunctionArgs function (functionArgs layeredArguments // more));
+
+  buildLayeredImage = layeredFunction { compressor = true; } (
+    args:
+    let
+      given = removeAttrs args [ "compressor" ];
+      all = layeredArguments given;
+    in
+    layeredImage "buildLayeredImage" (
+      all
+      // {
+        compressor = args.compressor or defaultCompressor;
+        passthru = all.passthru // {
+          stream = streamLayeredImage given;
+        };
       }
     )
+  );
+
+  streamLayeredImage = layeredFunction { } (
+    args: streamOf (layeredImage "streamLayeredImage" (layeredArguments args // { compressor = "none"; }))
   );
 
   # A script that streams an image.
@@ -262,7 +240,7 @@ let
         // {
           inherit image;
           inherit (attrs) meta passthru;
-          inherit (image) imageName imageTag;
+          inherit (image) imageName imageTag imageSystems;
           # Tells those that take images that this one is to be run.
           isExe = true;
         }

@@ -45,7 +45,10 @@ let
     else
       builtins.trace "warning: ${function}: ${option} has no effect: Wharf runs commands without a virtual machine" result;
 
-  derivations = import ./docker-derivation.nix { inherit lib system; };
+  derivations = import ./docker-derivation.nix {
+    inherit lib system;
+    architectures = goArchitectures;
+  };
   customise = import ./docker-customise.nix { inherit system wharf userland runCommand runtimeShell coreutils; };
   extras = import ./docker-extras.nix {
     inherit lib;

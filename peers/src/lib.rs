@@ -1,6 +1,6 @@
 //! The real programs that tests compare Wharf with: nix, docker, podman, skopeo, umoci, runc, Debian's docker-registry.
 //!
-//! Only tests use this crate. A missing peer makes its test say so and pass, unless `WHARF_REQUIRE_PEERS=1` is set (as the
+//! Only tests and benchmarks use this crate. A missing peer makes its test say so and pass, unless `WHARF_REQUIRE_PEERS=1` is set (as the
 //! gate does): then it fails. Every daemon started here listens on loopback or a Unix socket, keeps its state in a
 //! temporary directory, and is killed when its handle is dropped.
 

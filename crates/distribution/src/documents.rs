@@ -87,7 +87,7 @@ fn available(index: &Index) -> String {
 }
 
 /// A platform as container tools write it, `linux/arm/v7`.
-pub(crate) fn shown(platform: &Platform) -> String {
+pub fn shown(platform: &Platform) -> String {
     let variant = platform.variant.as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
     format!("{}/{}{variant}", platform.os, platform.architecture)
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::{TryStreamExt, stream};
-use image::media::Descriptor;
-use image::{BlobReader, Compression, Digest, Image, Layer, LayerCache};
+use image::media::{self, Descriptor};
+use image::{BlobReader, Compression, Digest, Image, ImageError, Layer, LayerCache, platforms};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use store::progress::{Activity, Outcome, Progress, Task};
@@ -80,30 +80,41 @@ impl Client {
         options: &PushOptions,
         progress: &dyn Progress,
     ) -> Result<Pushed, Error> {
+        self.push_platforms(std::slice::from_ref(image), reference, options, progress).await
+    }
+
+    /// As [`Client::push`], for an image that is there for several platforms: each goes under its digest, and an index of
+    /// them, at last, under the tag.
+    ///
+    /// # Errors
+    /// As [`Client::push`].
+    pub async fn push_platforms(
+        &self,
+        images: &[Image],
+        reference: &Reference,
+        options: &PushOptions,
+        progress: &dyn Progress,
+    ) -> Result<Pushed, Error> {
         let registry = self.registry(reference).await?;
         let scopes = Scopes::push(reference.repository());
         let tag = reference.tag().unwrap_or("latest");
         let there = manifest_digest(&registry, reference.repository(), tag, &scopes).await?;
-        if let Some(manifest) = known_manifest(image, options) {
-            let digest = Digest::of(&manifest);
+        if let Some(documents) = known_documents(images, options) {
+            let digest = documents.digest();
             if there == Some(digest) {
                 return Ok(Pushed { digest, up_to_date: true, bytes_sent: 0, blobs_sent: 0, blobs_mounted: 0 });
             }
             check_tag(reference, tag, there, digest, options.force)?;
         } else if let Some(current) = there.filter(|_| is_version(tag) && !options.force) {
             // Learning the digest takes compressing what was never compressed; better than sending it for nothing.
-            let digest = Digest::of(&in_background(image, options).await?);
+            let digest = in_background(images, options).await?.digest();
             check_tag(reference, tag, Some(current), digest, options.force)?;
         }
         let uploader = Uploader { registry: &registry, repository: reference.repository(), scopes: &scopes };
         let tally = Tally::default();
-        send_blobs(self, &uploader, image, options, progress, &tally).await?;
-        let manifest = in_background(image, options).await?;
-        // By digest first and by tag last: a tag never stands for something that the registry has not accepted whole.
-        let (repository, media_type) = (reference.repository(), image.manifest_media_type());
-        let by_digest = Digest::of(&manifest).to_string();
-        put_manifest(&registry, repository, &by_digest, &scopes, &manifest, &media_type).await?;
-        let digest = put_manifest(&registry, repository, tag, &scopes, &manifest, &media_type).await?;
+        send_blobs(self, &uploader, images, options, progress, &tally).await?;
+        let documents = in_background(images, options).await?;
+        let digest = documents.put(&uploader, tag).await?;
         Ok(Pushed {
             digest,
             up_to_date: there == Some(digest),
@@ -114,24 +125,72 @@ impl Client {
     }
 }
 
-/// The manifest, if no layer has to be compressed for it.
+/// The manifests of images, and the index of them where there are several.
+struct Documents {
+    /// Each with its media type.
+    manifests: Vec<(Vec<u8>, String)>,
+    index: Option<Vec<u8>>,
+}
+
+impl Documents {
+    fn of(images: &[Image], manifests: Vec<Vec<u8>>) -> Self {
+        let index = (images.len() > 1).then(|| platforms::index(images, &manifests));
+        let kinds = images.iter().map(Image::manifest_media_type);
+        Self { manifests: manifests.into_iter().zip(kinds).collect(), index }
+    }
+
+    /// What the tag stands for.
+    fn top(&self) -> (&[u8], &str) {
+        match (&self.index, self.manifests.first()) {
+            (Some(index), _) => (index, media::INDEX),
+            (None, Some((manifest, kind))) => (manifest, kind),
+            (None, None) => (&[], media::INDEX),
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        Digest::of(self.top().0)
+    }
+
+    /// By digest first and by tag last: a tag never stands for something that the registry has not accepted whole.
+    async fn put(&self, uploader: &Uploader<'_>, tag: &str) -> Result<Digest, Error> {
+        let Uploader { registry, repository, scopes } = uploader;
+        let manifests = self.manifests.iter().map(|(bytes, kind)| (&bytes[..], kind.as_str()));
+        let (top, kind) = self.top();
+        for (bytes, kind) in manifests.chain(self.index.as_deref().map(|index| (index, media::INDEX))) {
+            let digest = Digest::of(bytes).to_string();
+            put_manifest(registry, repository, &digest, scopes, bytes, kind).await?;
+        }
+        put_manifest(registry, repository, tag, scopes, top, kind).await
+    }
+}
+
+/// The documents, if no layer has to be compressed for them.
+fn known_documents(images: &[Image], options: &PushOptions) -> Option<Documents> {
+    let manifests = images.iter().map(|image| known_manifest(image, options)).collect::<Option<Vec<_>>>()?;
+    Some(Documents::of(images, manifests))
+}
+
 fn known_manifest(image: &Image, options: &PushOptions) -> Option<Vec<u8>> {
     let layers = image.layers.iter().map(|layer| layer.known_blob(options.compression, &options.cache));
     layers.collect::<Option<Vec<_>>>().map(|layers| image.manifest_of(layers))
 }
 
-/// The manifest, compressing what must be on a thread that may block.
-async fn in_background(image: &Image, options: &PushOptions) -> Result<Vec<u8>, Error> {
-    if let Some(manifest) = known_manifest(image, options) {
-        return Ok(manifest);
+/// The documents, compressing what must be on a thread that may block.
+async fn in_background(images: &[Image], options: &PushOptions) -> Result<Documents, Error> {
+    if let Some(documents) = known_documents(images, options) {
+        return Ok(documents);
     }
-    let (image, compression, cache) = (image.clone(), options.compression, options.cache.clone());
-    let made = tokio::task::spawn_blocking(move || image.manifest(compression, &cache)).await;
-    Ok(made.map_err(|error| Error::Settings(error.to_string()))??)
+    let (images, compression, cache) = (images.to_vec(), options.compression, options.cache.clone());
+    let made = tokio::task::spawn_blocking(move || {
+        let manifests = images.iter().map(|image| image.manifest(compression, &cache)).collect::<Result<_, _>>()?;
+        Ok::<_, ImageError>(Documents::of(&images, manifests))
+    });
+    Ok(made.await.map_err(|error| Error::Settings(error.to_string()))??)
 }
 
 /// Whether a tag names one release, as `1.2`, `v3` or `2024-01-01` do, and should stay where it is.
-fn is_version(tag: &str) -> bool {
+pub(crate) fn is_version(tag: &str) -> bool {
     tag.strip_prefix('v').unwrap_or(tag).starts_with(|c: char| c.is_ascii_digit())
 }
 
@@ -149,24 +208,25 @@ fn check_tag(reference: &Reference, tag: &str, there: Option<Digest>, new: Diges
 async fn send_blobs(
     client: &Client,
     uploader: &Uploader<'_>,
-    image: &Image,
+    images: &[Image],
     options: &PushOptions,
     progress: &dyn Progress,
     tally: &Tally,
 ) -> Result<(), Error> {
     let mut begun = BTreeSet::new();
-    // An image may have the same layer twice.
-    let layers = image.layers.iter().filter(|layer| begun.insert(*layer.diff_id()));
+    // An image may have the same layer twice, and images for several platforms may share some.
+    let layers = images.iter().flat_map(|image| &image.layers).filter(|layer| begun.insert(*layer.diff_id()));
     stream::iter(layers.map(Ok))
         .try_for_each_concurrent(client.settings().parallel.max(1), |layer| {
             send_layer(uploader, LayerBlob { layer, options }, progress, tally)
         })
         .await?;
-    let config = image.config_bytes();
-    if !uploader.has(Digest::of(config)).await? {
-        uploader.send_bytes(config).await?;
-        tally.bytes.fetch_add(config.len() as u64, Ordering::Relaxed);
-        tally.sent.fetch_add(1, Ordering::Relaxed);
+    for config in images.iter().map(Image::config_bytes) {
+        if !uploader.has(Digest::of(config)).await? {
+            uploader.send_bytes(config).await?;
+            tally.bytes.fetch_add(config.len() as u64, Ordering::Relaxed);
+            tally.sent.fetch_add(1, Ordering::Relaxed);
+        }
     }
     Ok(())
 }

@@ -74,12 +74,16 @@ impl TokenRequest<'_> {
     }
 
     async fn post(&self, http: &reqwest::Client, grant: &[(&str, &str)]) -> Result<Response, String> {
+        let request = http.post(self.realm.clone()).header("content-type", "application/x-www-form-urlencoded");
+        request.body(self.form(grant)).send().await.map_err(|error| chain(&error.without_url()))
+    }
+
+    fn form(&self, grant: &[(&str, &str)]) -> String {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.extend_pairs(grant).append_pair("client_id", CLIENT_ID);
         form.extend_pairs(self.service.map(|service| ("service", service)));
         form.append_pair("scope", &self.scopes.join(" "));
-        let request = http.post(self.realm.clone()).header("content-type", "application/x-www-form-urlencoded");
-        request.body(form.finish()).send().await.map_err(|error| chain(&error.without_url()))
+        form.finish()
     }
 
     async fn read(&self, response: Response) -> Result<Token, String> {

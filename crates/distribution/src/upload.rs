@@ -87,7 +87,8 @@ impl Uploader<'_> {
         Ok(closing(&self.start().await?, digest))
     }
 
-    async fn start(&self) -> Result<Url, Error> {
+    /// Starts an upload and returns its address.
+    pub async fn start(&self) -> Result<Url, Error> {
         let url = self.registry.url(&format!("{}/blobs/uploads/", self.repository))?;
         let action = self.action("a blob");
         let send = || Ok(self.registry.request(Method::POST, url.clone()).header(CONTENT_LENGTH, 0));
@@ -298,7 +299,7 @@ fn retriable(status: StatusCode) -> bool {
 }
 
 /// The upload's location with the digest added, whatever query it has.
-fn closing(location: &Url, digest: Digest) -> Url {
+pub(crate) fn closing(location: &Url, digest: Digest) -> Url {
     let mut url = location.clone();
     url.query_pairs_mut().append_pair("digest", &digest.to_string());
     url

@@ -13,7 +13,8 @@ use crate::digest::Digest;
 use crate::error::{ImageError, io_error};
 use crate::image::Image;
 use crate::layout::{IMAGE_NAME, INDEX_FILE, MARK_FILE, REF_NAME, blob_name};
-use crate::media::{self, Descriptor, Index, Platform, canonical_json};
+use crate::media::{self, Descriptor, canonical_json};
+use crate::platforms;
 use crate::tar::{Dialect, Entry, Kind, TarWriter};
 
 /// What an archive can be read as.
@@ -29,6 +30,15 @@ pub enum Format {
 
 const LAYOUT_VERSION: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
+/// How several images are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing {
+    /// Each under its own name.
+    Separate,
+    /// As one, for several platforms.
+    Platforms,
+}
+
 /// Writes images as one tar, compressed as `compression` says; layers inside are not, except that an image from
 /// outside keeps its own in [`Format::Oci`]. Equal images give equal bytes.
 ///
@@ -36,6 +46,34 @@ const LAYOUT_VERSION: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// A layer cannot be read or has changed, or the errors of `out`.
 pub fn write(
     images: &[Image],
+    format: Format,
+    compression: Compression,
+    cache: &LayerCache,
+    out: impl Write,
+) -> Result<(), ImageError> {
+    write_listed(images, Listing::Separate, format, compression, cache, out)
+}
+
+/// As [`write`], for one image that is there for several platforms. Docker's own list has the one for this machine.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_platforms(
+    images: &[Image],
+    format: Format,
+    compression: Compression,
+    cache: &LayerCache,
+    out: impl Write,
+) -> Result<(), ImageError> {
+    match platforms::for_here(images) {
+        Some(image) if format == Format::Docker => write(std::slice::from_ref(image), format, compression, cache, out),
+        _ => write_listed(images, Listing::Platforms, format, compression, cache, out),
+    }
+}
+
+fn write_listed(
+    images: &[Image],
+    listing: Listing,
     format: Format,
     compression: Compression,
     cache: &LayerCache,
@@ -56,15 +94,19 @@ pub fn write(
         if format != Format::Docker {
             archive.blob(&manifest)?;
         }
-        manifests.push(index_entry(image, &manifest));
-        entries.push(DockerEntry::of(image, &layers));
+        if listing == Listing::Separate || platforms::for_here(images).is_some_and(|here| here.id() == image.id()) {
+            entries.push(DockerEntry::of(image, &layers));
+        }
+        manifests.push(manifest);
     }
     if format != Format::Oci {
         archive.file("manifest.json", &canonical_json(&entries))?;
         archive.file("repositories", &canonical_json(&repositories(&entries)))?;
     }
     if format != Format::Docker {
-        archive.file(INDEX_FILE, &index(manifests))?;
+        let (index, inner) = index(images, listing, &manifests);
+        inner.iter().try_for_each(|bytes| archive.blob(bytes))?;
+        archive.file(INDEX_FILE, &index)?;
         archive.file(MARK_FILE, LAYOUT_VERSION)?;
     }
     archive.tar.finish().and_then(Encoder::finish).map_err(failed())?;
@@ -82,8 +124,32 @@ pub fn write_layout(
     cache: &LayerCache,
     directory: &Path,
 ) -> Result<(), ImageError> {
+    write_layout_listed(images, Listing::Separate, compression, cache, directory)
+}
+
+/// As [`write_layout`], for one image that is there for several platforms.
+///
+/// # Errors
+/// As [`write_layout`].
+pub fn write_layout_platforms(
+    images: &[Image],
+    compression: Compression,
+    cache: &LayerCache,
+    directory: &Path,
+) -> Result<(), ImageError> {
+    write_layout_listed(images, Listing::Platforms, compression, cache, directory)
+}
+
+fn write_layout_listed(
+    images: &[Image],
+    listing: Listing,
+    compression: Compression,
+    cache: &LayerCache,
+    directory: &Path,
+) -> Result<(), ImageError> {
     let blobs = directory.join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(io_error(format!("cannot make {}", blobs.display())))?;
+    let blob = |bytes: &[u8]| place(&blobs, |out| put(out, bytes), |()| Digest::of(bytes).hex());
     let mut manifests = Vec::new();
     for image in images {
         let layers = image.layers.iter().map(|layer| {
@@ -95,13 +161,14 @@ pub fn write_layout(
             place(&blobs, |out| layer.write_blob(compression, cache, out), |blob| blob.digest.hex())
         });
         let manifest = image.manifest_of(layers.collect::<Result<_, _>>()?);
-        for bytes in [image.config_bytes(), &manifest] {
-            place(&blobs, |out| put(out, bytes), |()| Digest::of(bytes).hex())?;
-        }
-        manifests.push(index_entry(image, &manifest));
+        blob(image.config_bytes())?;
+        blob(&manifest)?;
+        manifests.push(manifest);
     }
+    let (index, inner) = index(images, listing, &manifests);
+    inner.iter().try_for_each(|bytes| blob(bytes))?;
     place(directory, |out| put(out, LAYOUT_VERSION), |()| MARK_FILE.to_owned())?;
-    place(directory, |out| put(out, &index(manifests)), |()| INDEX_FILE.to_owned())
+    place(directory, |out| put(out, &index), |()| INDEX_FILE.to_owned())
 }
 
 /// Writes a file under a temporary name, and gives it the name that follows from what was written.
@@ -182,19 +249,19 @@ fn entry(name: &str, size: u64) -> Entry<'_> {
     Entry { path, kind, mode: 0o444, uid: 0, gid: 0, uname: "", gname: "", mtime: 0 }
 }
 
-fn index(manifests: Vec<Descriptor>) -> Vec<u8> {
-    let media_type = Some(media::INDEX.to_owned());
-    canonical_json(&Index { schema_version: 2, media_type, manifests, annotations: BTreeMap::new() })
+/// The index of the layout, and for several platforms the one that it leads to.
+fn index(images: &[Image], listing: Listing, manifests: &[Vec<u8>]) -> (Vec<u8>, Option<Vec<u8>>) {
+    if let (Listing::Platforms, Some(image)) = (listing, images.first()) {
+        let inner = platforms::index(images, manifests);
+        let entry = named(image, Descriptor::of(media::INDEX, &inner));
+        return (platforms::index_of(vec![entry]), Some(inner));
+    }
+    let entries = images.iter().zip(manifests).map(|(image, manifest)| named(image, platforms::entry(image, manifest)));
+    (platforms::index_of(entries.collect()), None)
 }
 
-fn index_entry(image: &Image, manifest: &[u8]) -> Descriptor {
-    let mut entry = Descriptor::of(&image.manifest_media_type(), manifest);
-    let config = &image.config;
-    entry.platform = Some(Platform {
-        architecture: config.architecture.clone(),
-        os: config.os.clone(),
-        variant: config.variant.clone(),
-    });
+/// The entry of an index with the name of the image.
+fn named(image: &Image, mut entry: Descriptor) -> Descriptor {
     entry.annotations.extend(image.reference().map(|reference| (IMAGE_NAME.to_owned(), reference)));
     entry.annotations.extend(image.tag.clone().map(|tag| (REF_NAME.to_owned(), tag)));
     entry

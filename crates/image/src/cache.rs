@@ -3,6 +3,8 @@
 //! A file for each answer, named by the hash of what was asked, and written whole or not at all. Losing the directory
 //! costs time and nothing else.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,12 +14,41 @@ use crate::digest::Digest;
 use crate::error::{ImageError, io_error};
 
 /// Digest and size of a layer, before or after compression.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
     /// The digest of the bytes.
     pub digest: Digest,
     /// Their number.
     pub size: u64,
+    /// What the blob's descriptor says besides, as where its table of contents is.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Blob {
+    /// A blob without annotations.
+    pub fn new(digest: Digest, size: u64) -> Self {
+        Self { digest, size, annotations: BTreeMap::new() }
+    }
+
+    /// The file that remembers it: digest and size, then a line for each annotation.
+    fn to_text(&self) -> String {
+        let mut text = format!("{} {}\n", self.digest, self.size);
+        for (name, value) in &self.annotations {
+            let _ = writeln!(text, "{name} {value}");
+        }
+        text
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.strip_suffix('\n')?.split('\n').map(|line| line.split_once(' '));
+        let (digest, size) = lines.next()??;
+        let annotations = lines.map(|line| line.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        Some(Self {
+            digest: digest.parse().ok()?,
+            size: size.parse().ok()?,
+            annotations: annotations.collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// A directory of remembered digests.
@@ -56,16 +87,14 @@ impl LayerCache {
 
     /// A damaged or missing file is an answer that is not known.
     fn read(&self, name: &str) -> Option<Blob> {
-        let text = fs::read_to_string(self.directory.join(name)).ok()?;
-        let (digest, size) = text.strip_suffix('\n')?.split_once(' ')?;
-        Some(Blob { digest: digest.parse().ok()?, size: size.parse().ok()? })
+        Blob::parse(&fs::read_to_string(self.directory.join(name)).ok()?)
     }
 
     fn write(&self, name: &str, blob: &Blob) -> Result<(), ImageError> {
         let action = || format!("cannot remember a layer's digest in {}", self.directory.display());
         fs::create_dir_all(&self.directory).map_err(io_error(action()))?;
         let mut file = tempfile::NamedTempFile::new_in(&self.directory).map_err(io_error(action()))?;
-        writeln!(file, "{} {}", blob.digest, blob.size).map_err(io_error(action()))?;
+        file.write_all(blob.to_text().as_bytes()).map_err(io_error(action()))?;
         file.persist(self.directory.join(name)).map_err(|error| io_error(action())(error.error))?;
         Ok(())
     }

@@ -113,7 +113,7 @@ fn layer(location: Location, diff_id: Digest) -> Result<Layer, ImageError> {
     let digest = match compression {
         Compression::None => diff_id,
         // The archive does not say the digest of a compressed layer.
-        Compression::Gzip | Compression::Zstd => {
+        Compression::Gzip | Compression::Zstd | Compression::ZstdChunked => {
             let mut out = Hashing::new(io::sink());
             location.open().and_then(|mut file| io::copy(&mut file, &mut out)).map_err(io_error(failed()))?;
             out.finish().0

@@ -13,6 +13,7 @@ use crate::error::{ImageError, io_error};
 use crate::media::{Descriptor, canonical_json};
 use crate::objects::Objects;
 use crate::pack::Pack;
+use crate::sink::{self, Destination};
 use crate::stream::BlobReader;
 
 /// Changes whenever a recipe gives other bytes than it did, so that digests remembered before are not used.
@@ -57,24 +58,23 @@ impl Layer {
     ///
     /// # Errors
     /// The recipe cannot be packed.
-    pub fn from_pack(
+    pub(crate) fn from_pack(
         pack: Pack,
         objects: &Objects,
         content: &[String],
         cache: &LayerCache,
+        to: Option<Destination<'_>>,
     ) -> Result<Self, ImageError> {
         let key = Digest::of(&canonical_json(&(PACK_FORMAT, &pack, content)));
-        let Blob { digest, size } = match cache.packed(&key) {
-            Some(known) => known,
+        let (diff_id, size) = match cache.packed(&key) {
+            Some(known) => (known.digest, known.size),
             None => {
-                let mut out = Hashing::new(io::sink());
-                pack.write(objects, &mut out)?;
-                let (digest, size, _) = out.finish();
-                cache.set_packed(&key, &Blob { digest, size })?;
-                Blob { digest, size }
+                let (digest, size) = sink::pack(&pack, objects, cache, to)?;
+                cache.set_packed(&key, &Blob::new(digest, size))?;
+                (digest, size)
             }
         };
-        Ok(Self { diff_id: digest, source: Source::Pack { pack: Box::new(pack), objects: objects.clone(), size } })
+        Ok(Self { diff_id, source: Source::Pack { pack: Box::new(pack), objects: objects.clone(), size } })
     }
 
     /// The digest of the tar stream before compression.
@@ -131,10 +131,7 @@ impl Layer {
             Source::Pack { size, .. } if compression == Compression::None => {
                 Some(Descriptor::new(compression.media_type(), self.diff_id, *size))
             }
-            _ => {
-                let blob = cache.compressed(&self.diff_id, compression)?;
-                Some(Descriptor::new(compression.media_type(), blob.digest, blob.size))
-            }
+            _ => Some(described(compression, cache.compressed(&self.diff_id, compression)?)),
         }
     }
 
@@ -159,7 +156,7 @@ impl Layer {
             Some(size) => size,
             None => {
                 let (digest, size, _) = self.write_tar(Hashing::new(io::sink()))?.finish();
-                cache.set_compressed(&self.diff_id, Compression::None, &Blob { digest, size })?;
+                cache.set_compressed(&self.diff_id, Compression::None, &Blob::new(digest, size))?;
                 size
             }
         };
@@ -191,11 +188,13 @@ impl Layer {
             _ => {
                 let encoder = Encoder::new(Hashing::new(out), wanted).map_err(failed())?;
                 let encoder = self.write_tar(encoder)?;
-                let (digest, size, _) = encoder.finish().map_err(failed())?.finish();
+                let (out, annotations) = encoder.finish_annotated().map_err(failed())?;
+                let (digest, size, _) = out.finish();
+                let blob = Blob { digest, size, annotations };
                 if wanted != Compression::None {
-                    cache.set_compressed(&self.diff_id, wanted, &Blob { digest, size })?;
+                    cache.set_compressed(&self.diff_id, wanted, &blob)?;
                 }
-                Ok(Descriptor::new(wanted.media_type(), digest, size))
+                Ok(described(wanted, blob))
             }
         }
     }
@@ -257,6 +256,11 @@ impl Layer {
         let compression = self.stored_compression(Compression::None);
         compression.decoder(self.open_file()?).map_err(io_error("cannot unpack a layer"))
     }
+}
+
+pub(crate) fn described(compression: Compression, blob: Blob) -> Descriptor {
+    let descriptor = Descriptor::new(compression.media_type(), blob.digest, blob.size);
+    Descriptor { annotations: blob.annotations, ..descriptor }
 }
 
 fn check(expected: Digest, found: Digest) -> Result<(), ImageError> {

@@ -1,13 +1,16 @@
 //! Where store objects are on this machine, and what a path inside `/nix/store` leads to.
 
 use std::fs::{self, Metadata};
+use std::io::BufReader;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use nix_formats::store_path::StorePath;
 use store::Store;
 
+use crate::elsewhere::Elsewhere;
 use crate::error::{ImageError, io_error};
+use crate::stream::BlobReader;
 
 /// The prefix of every store path.
 pub const STORE_DIR: &str = "/nix/store";
@@ -15,9 +18,13 @@ pub const STORE_DIR: &str = "/nix/store";
 /// More links in a row than this are a cycle, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// The directory that holds a store's objects, which outside a sandbox need not be `/nix/store`.
+/// The directory that holds a store's objects, which outside a sandbox need not be `/nix/store`; and where those are that it
+/// does not hold.
 #[derive(Clone, Debug)]
-pub struct Objects(Arc<Path>);
+pub struct Objects {
+    directory: Arc<Path>,
+    elsewhere: Option<Arc<Elsewhere>>,
+}
 
 /// What a path inside the store leads to when all links are followed.
 #[derive(Debug)]
@@ -33,7 +40,7 @@ pub struct Resolved {
 impl Objects {
     /// The store whose objects are in `directory`.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self(directory.into().into())
+        Self { directory: directory.into().into(), elsewhere: None }
     }
 
     /// The objects of the store that has this one.
@@ -43,22 +50,45 @@ impl Objects {
         Self::new(directory)
     }
 
+    /// With objects that are not in the directory.
+    pub(crate) fn and_elsewhere(self, elsewhere: Elsewhere) -> Self {
+        Self { elsewhere: Some(Arc::new(elsewhere)), ..self }
+    }
+
     /// Where an object is.
     pub fn real_path(&self, object: &StorePath) -> PathBuf {
-        self.0.join(object.base_name())
+        self.directory.join(object.base_name())
+    }
+
+    /// The NAR of an object that is not in the directory.
+    pub(crate) fn nar(&self, object: &StorePath) -> Option<BufReader<BlobReader>> {
+        let elsewhere = self.elsewhere.as_ref()?;
+        self.real_path(object).symlink_metadata().is_err().then(|| elsewhere.nar(object))
     }
 
     /// Where a path below `/nix/store` is. Its links are not followed.
     ///
     /// # Errors
-    /// The path is not below `/nix/store`, or leads out of it.
+    /// The path is not below `/nix/store`, or leads out of it; an object that is elsewhere cannot be read.
     pub fn locate(&self, path: &Path) -> Result<PathBuf, ImageError> {
         let outside = || ImageError::Definition(format!("{} is not in {STORE_DIR}", path.display()));
-        let relative = path.strip_prefix(STORE_DIR).map_err(|_| outside())?;
-        if relative.components().next().is_none() || relative.components().any(|c| !matches!(c, Component::Normal(_))) {
-            return Err(outside());
+        self.place(inside(path).ok_or_else(outside)?)
+    }
+
+    /// Where a path is that is relative to the store's directory.
+    fn place(&self, relative: &Path) -> Result<PathBuf, ImageError> {
+        let here = self.directory.join(relative);
+        let Some(elsewhere) = &self.elsewhere else { return Ok(here) };
+        let base = relative.components().next().and_then(|base| base.as_os_str().to_str());
+        let Some(object) = base.and_then(|base| StorePath::from_base_name(base).ok()) else {
+            return Ok(here);
+        };
+        if self.real_path(&object).symlink_metadata().is_ok() {
+            return Ok(here);
         }
-        Ok(self.0.join(relative))
+        let rest = relative.strip_prefix(object.base_name()).unwrap_or(Path::new(""));
+        let outline = elsewhere.outline(&object)?;
+        Ok(outline.map_or(here, |outline| if rest.as_os_str().is_empty() { outline } else { outline.join(rest) }))
     }
 
     /// The path below `/nix/store` of a file on this machine: the reverse of [`Objects::locate`].
@@ -66,7 +96,7 @@ impl Objects {
     /// # Errors
     /// The file is not in the store.
     pub fn path_in_store(&self, real: &Path) -> Result<PathBuf, ImageError> {
-        let relative = real.strip_prefix(&self.0);
+        let relative = real.strip_prefix(&self.directory);
         let outside = |_| ImageError::Definition(format!("{} is not in the store", real.display()));
         relative.map(|relative| Path::new(STORE_DIR).join(relative)).map_err(outside)
     }
@@ -86,13 +116,14 @@ impl Objects {
                 continue;
             }
             let next = done.join(&name);
-            let Ok(real) = self.locate(&next) else {
+            let Some(relative) = inside(&next) else {
                 if !Path::new(STORE_DIR).starts_with(&next) {
                     return Ok(None);
                 }
                 done = next;
                 continue;
             };
+            let real = self.place(relative)?;
             let metadata = match fs::symlink_metadata(&real) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
                 other => other.map_err(io_error(format!("cannot look at {}", next.display())))?,
@@ -115,6 +146,13 @@ impl Objects {
         }
         Ok(None)
     }
+}
+
+/// A path below `/nix/store` without that.
+fn inside(path: &Path) -> Option<&Path> {
+    let relative = path.strip_prefix(STORE_DIR).ok()?;
+    let is_plain = relative.components().all(|component| matches!(component, Component::Normal(_)));
+    (is_plain && relative.components().next().is_some()).then_some(relative)
 }
 
 /// The names of a path, the last one first; `..` is kept.

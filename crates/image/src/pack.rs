@@ -206,7 +206,10 @@ impl Pack {
             packer.store_directories()?;
         }
         for object in objects {
-            packer.object(object, &store.real_path(object))?;
+            match store.nar(object) {
+                Some(nar) => packer.object_of_nar(object, nar)?,
+                None => packer.object(object, &store.real_path(object))?,
+            }
         }
         packer.tar.finish().map_err(io_error("cannot write a layer"))?;
         Ok(())

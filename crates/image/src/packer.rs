@@ -1,14 +1,16 @@
 //! Writing the entries of a layer's tar stream: store objects, and what is at an image's root.
 
 use std::fs::{self, File, FileType};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, BufRead, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use nix_formats::nar::{Event, NarError, Reader};
 use nix_formats::store_path::StorePath;
 use regex_automata::meta::Regex;
 
+use crate::elsewhere;
 use crate::error::{ImageError, io_error};
 use crate::pack::{Owner, Permission, RootDirectory};
 use crate::tar::{Entry, Kind, TarWriter, members_length};
@@ -79,6 +81,47 @@ impl<W: Write> Packer<'_, W> {
         let failed = || format!("cannot read {}", object.to_absolute());
         let kind = fs::symlink_metadata(real).map_err(io_error(failed()))?.file_type();
         self.below(name.as_bytes(), |packer| packer.path(real, kind))
+    }
+
+    /// Writes an object from its NAR, whose entries come in the order that a layer has.
+    pub fn object_of_nar(&mut self, object: &StorePath, nar: impl BufRead) -> Result<(), ImageError> {
+        let name = format!("nix/store/{}", object.base_name());
+        self.below(name.as_bytes(), |packer| packer.nodes_of_nar(object, nar))
+    }
+
+    fn nodes_of_nar(&mut self, object: &StorePath, nar: impl BufRead) -> Result<(), ImageError> {
+        let failed = |error| match error {
+            NarError::Io(error) => io_error(format!("cannot pack {}", object.to_absolute()))(error),
+            error => io_error(format!("cannot pack {}", object.to_absolute()))(io::Error::other(error)),
+        };
+        let mut reader = Reader::new(nar);
+        // Where the names of the nodes end that contain the next one.
+        let mut parents = Vec::new();
+        while let Some(event) = reader.next().map_err(failed)? {
+            match event {
+                Event::OpenDirectory => {
+                    self.write(Kind::Directory, 0o555, io::empty())?;
+                    continue;
+                }
+                Event::Entry { name } => {
+                    parents.push(self.name.len());
+                    self.name.push(b'/');
+                    self.name.extend_from_slice(&name);
+                    continue;
+                }
+                Event::Symlink { target } => self.write(Kind::Symlink(&target), 0o777, io::empty())?,
+                Event::File { executable, size } => {
+                    let mode = if executable { 0o555 } else { 0o444 };
+                    self.write(Kind::File(size), mode, reader.content())?;
+                }
+                Event::CloseDirectory => {}
+            }
+            if let Some(length) = parents.pop() {
+                self.name.truncate(length);
+            }
+        }
+        // What the archive is, is known when all of it has passed by.
+        elsewhere::end(reader.into_inner()).map_err(|error| failed(NarError::Io(error)))
     }
 
     /// Writes what is at `real`, and everything below it, sorted by name. Modes are those that a store object has.

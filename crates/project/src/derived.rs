@@ -23,6 +23,12 @@ pub struct Derived {
     pub path: Option<StorePath>,
     /// The program that `nix run` would start, as `meta.mainProgram` says.
     pub main_program: Option<String>,
+    /// The systems that an image is wanted for, as its `system` says; none is the one of the evaluation.
+    #[serde(default)]
+    pub systems: Vec<String>,
+    /// The same for each of those systems, in their order, where there are several. This one is one of them.
+    #[serde(default)]
+    pub platforms: Vec<Derived>,
 }
 
 /// A value that may hold derivations, taken apart: each part can be evaluated on its own.
@@ -123,8 +129,16 @@ pub(crate) fn one(interp: &Interp, attrs: &'static Attrs, attribute: String) -> 
         // A floating output has a placeholder here, which is no store path.
         path: text("outPath")?.and_then(|path| StorePath::from_absolute(path).ok()),
         main_program: main_program(interp, attrs)?,
+        systems: systems(interp, attrs)?,
+        platforms: Vec::new(),
         derivation,
     })
+}
+
+fn systems(interp: &Interp, attrs: &'static Attrs) -> Result<Vec<String>, Error> {
+    let Some(value) = attrs.get(Symbol::intern("imageSystems")) else { return Ok(Vec::new()) };
+    let Kind::List(list) = interp.force(value)?.kind() else { return Ok(Vec::new()) };
+    list.items().iter().map(|item| Ok(interp.force_string(*item)?.text().into_owned())).collect()
 }
 
 fn main_program(interp: &Interp, attrs: &'static Attrs) -> Result<Option<String>, Error> {

@@ -6,6 +6,7 @@
 //!
 //! Architecture invariant: it knows neither terminal nor environment; what it needs from there is in [`Options`].
 
+mod assemble;
 mod deployment;
 mod derivations;
 mod derived;
@@ -26,12 +27,14 @@ mod outline;
 mod own_binary;
 mod packages;
 mod pins;
+mod platforms;
 mod project;
 mod pull_sites;
 mod services;
 mod sources;
 mod target;
 
+pub use assemble::Assembled;
 pub use deployment::{ContainerImage, Deployment};
 pub use derived::Derived;
 pub use error::Error;

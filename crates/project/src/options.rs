@@ -10,6 +10,7 @@ use crate::locks::LockSettings;
 use crate::packages::Packages;
 
 /// What a project is told; nothing here is read from the environment by this crate.
+#[derive(Clone)]
 pub struct Options {
     /// The root of the store.
     pub data: PathBuf,
@@ -49,6 +50,8 @@ pub struct Options {
     pub build: build::Options,
     /// The environment as expressions see it.
     pub variables: Variables,
+    /// Takes the blobs of layers that are packed for the first time.
+    pub sink: Option<Arc<dyn image::LayerSink>>,
     /// Hears what goes on.
     pub progress: Arc<dyn Progress>,
 }

@@ -29,16 +29,16 @@ use crate::target::{Source, Target};
 pub struct Project {
     pub(crate) options: Arc<Options>,
     pub(crate) services: Arc<Services>,
-    derivations: Arc<Derivations>,
-    own_object: OnceLock<StorePath>,
-    history: Mutex<History>,
+    pub(crate) derivations: Arc<Derivations>,
+    pub(crate) own_object: OnceLock<StorePath>,
+    pub(crate) history: Arc<Mutex<History>>,
 }
 
 /// What a project has evaluated so far.
 #[derive(Default)]
-struct History {
-    /// Targets whose derivations were known from the cache, so that they may not be in the store.
-    from_cache: Vec<Target>,
+pub(crate) struct History {
+    /// Targets whose derivations were known from the cache, so that they may not be in the store, and for which system.
+    from_cache: Vec<(Target, String)>,
     /// The last evaluation's counters.
     statistics: Option<Statistics>,
 }
@@ -52,7 +52,7 @@ impl Project {
             options,
             derivations: Arc::default(),
             own_object: OnceLock::new(),
-            history: Mutex::default(),
+            history: Arc::default(),
         }
     }
 
@@ -137,18 +137,28 @@ impl Project {
         Error::Eval { error, help }
     }
 
-    /// The derivations of a target, taken from the evaluation cache if nothing has changed that decides about them.
+    /// The derivations of a target, taken from the evaluation cache if nothing has changed that decides about them. Those of
+    /// images that are wanted for several systems have [`Derived::platforms`].
     ///
     /// # Errors
     /// The evaluation fails, or its value is none.
     pub fn derivations(&self, target: &Target) -> Result<Vec<Derived>, Error> {
+        let derived = self.derivations_of_system(target)?;
+        match derived.iter().all(|one| one.systems.is_empty()) {
+            true => Ok(derived),
+            false => self.for_their_systems(target, derived),
+        }
+    }
+
+    /// The derivations of a target for the system that is evaluated for.
+    pub(crate) fn derivations_of_system(&self, target: &Target) -> Result<Vec<Derived>, Error> {
         let packages = self.packages_for(target)?;
         let pure = self.is_pure(target);
         let key = if self.options.use_cache { self.cache_key(target, &packages, pure) } else { None };
         let Some(key) = key else { return self.evaluate_derivations(target, &packages, None) };
         let cache = EvalCache::new(&self.options.cache);
         if let Some(derived) = cache.find(&key, &self.host(pure)) {
-            self.history().from_cache.push(target.clone());
+            self.history().from_cache.push((target.clone(), self.options.evaluation.system.clone()));
             return Ok(derived);
         }
         let recording = Arc::new(Recording::new());
@@ -205,8 +215,8 @@ impl Project {
         }
         // The cache knew them, and the store does not, or not any more.
         let targets = std::mem::take(&mut self.history().from_cache);
-        for target in targets {
-            self.evaluate_derivations(&target, &self.packages_for(&target)?, None)?;
+        for (target, system) in targets {
+            self.for_system(&system).evaluate_derivations(&target, &self.packages_for(&target)?, None)?;
         }
         self.derivations.write(&paths, &**store)?;
         Ok(())

@@ -61,7 +61,7 @@ fn open(options: &Options) -> Result<Opened, StoreError> {
         .with_substituters(Arc::clone(&options.substituters))
         .with_builtin(Box::new(FetchUrl(Downloads(Arc::clone(&fetcher)))));
     let layers = LayerCache::new(options.cache.join("layers"));
-    let builder = image::builtins(&layers).into_iter().fold(builder, Builder::with_builtin);
+    let builder = image::builtins(&layers, options.sink.clone()).into_iter().fold(builder, Builder::with_builtin);
     let builder = builder.with_builtin(Box::new(OciPull::new(options.registries.clone())));
     Ok(Opened { store, builder, fetcher })
 }

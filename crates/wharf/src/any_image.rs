@@ -16,6 +16,8 @@ use crate::{progress, registries};
 /// An image, and what must stay as long as it is used.
 pub(crate) struct Opened {
     pub(crate) image: Image,
+    /// The image for each platform, where a target gives it for several.
+    pub(crate) platforms: Vec<Image>,
     _pulled: Option<TempDir>,
 }
 
@@ -56,7 +58,7 @@ fn with_tag(text: &str) -> (PathBuf, Option<String>) {
 fn local(path: &Path, wanted: Selection<'_>, settings: &Settings) -> Result<Opened, Failure> {
     let unpacked = settings.unpacked();
     std::fs::create_dir_all(&unpacked).map_err(|error| Failure::io("create", &unpacked, error))?;
-    Ok(Opened { image: Image::open_path(path, &unpacked, wanted)?, _pulled: None })
+    Ok(Opened { image: Image::open_path(path, &unpacked, wanted)?, platforms: Vec::new(), _pulled: None })
 }
 
 /// Anything that is there and is neither an expression nor a directory with one.
@@ -80,7 +82,7 @@ fn pulled(text: &str, settings: &Settings) -> Result<Opened, Failure> {
     let progress = progress::observer(settings);
     registries::wait(async { Ok(client.pull(&reference, &platform, &layout, name, &*progress).await?) })?;
     let image = Image::open_path(&layout, directory.path(), Selection::default())?;
-    Ok(Opened { image, _pulled: Some(directory) })
+    Ok(Opened { image, platforms: Vec::new(), _pulled: Some(directory) })
 }
 
 fn of_target(what: &TargetArguments, text: Option<&str>, settings: &Settings) -> Result<Opened, Failure> {
@@ -98,5 +100,9 @@ fn of_target(what: &TargetArguments, text: Option<&str>, settings: &Settings) ->
     };
     let paths = project.realise(&derived)?;
     let artifacts = Artifacts::new(project.store()?, settings, &Silent);
-    Ok(Opened { image: artifacts.image(&one.name, &paths[0])?.image, _pulled: None })
+    let platforms = match one.platforms.is_empty() {
+        true => Vec::new(),
+        false => artifacts.images(&project, one, &paths[0])?,
+    };
+    Ok(Opened { image: artifacts.image(&one.name, &paths[0])?.image, platforms, _pulled: None })
 }

@@ -2,7 +2,7 @@
 //!
 //! An archive is written once and kept in `DATA/archives` under a name that follows from its content, so that a second
 //! build finds it. A user's link leads to it, while the store object behind it is kept by a root of its own in
-//! `DATA/results`: a link `KEY` to the object, and beside it `KEY.of` with the user's link. When that is gone or leads
+//! `DATA/results`: a link `KEY` to the object (`KEY.0` and so on to those for other platforms), and beside it `KEY.of` with the user's link. When that is gone or leads
 //! elsewhere, collecting garbage removes both and the archive.
 
 use std::fs;
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use image::{Compression, Digest, Image, ImageError, LayerCache, archive, streamed_image};
 use nix_formats::store_path::StorePath;
+use project::{Derived, Project};
 use store::progress::{Activity, Outcome, Progress, Task};
 use store::{LocalStore, Store};
 
@@ -40,6 +41,24 @@ pub(crate) struct Built {
     pub(crate) path: StorePath,
     pub(crate) real_path: PathBuf,
     pub(crate) image: Option<ImageSummary>,
+    /// The same image for each platform, where it is wanted for several; [`Built::image`] is one of them.
+    pub(crate) platforms: Vec<Platform>,
+}
+
+/// An image for one of several platforms.
+pub(crate) struct Platform {
+    pub(crate) path: StorePath,
+    pub(crate) image: ImageSummary,
+}
+
+impl Built {
+    /// The image for each platform, or the only one.
+    pub(crate) fn images(&self) -> Vec<&ImageSummary> {
+        match self.platforms.is_empty() {
+            true => self.image.iter().collect(),
+            false => self.platforms.iter().map(|platform| &platform.image).collect(),
+        }
+    }
 }
 
 /// Where archives, links and roots are.
@@ -73,7 +92,25 @@ impl<'a> Artifacts<'a> {
             Err(ImageError::Unusable { .. }) if !real_path.join("image.json").exists() => None,
             Err(error) => return Err(error.into()),
         };
-        Ok(Built { path: path.clone(), real_path, image })
+        Ok(Built { path: path.clone(), real_path, image, platforms: Vec::new() })
+    }
+
+    /// Builds what a derivation gives for other platforms, and looks at all of it. `path` is its own output.
+    pub(crate) fn all_of(&self, project: &Project, one: &Derived, path: &StorePath) -> Result<Built, Failure> {
+        let paths = project.realise(&one.platforms)?;
+        let platforms = paths.into_iter().map(|path| {
+            let image = self.image(&one.name, &path)?;
+            Ok(Platform { path, image })
+        });
+        Ok(Built { platforms: platforms.collect::<Result<_, Failure>>()?, ..self.of(path)? })
+    }
+
+    /// The images of a derivation: one, or one for each platform.
+    pub(crate) fn images(&self, project: &Project, one: &Derived, path: &StorePath) -> Result<Vec<Image>, Failure> {
+        if one.platforms.is_empty() {
+            return Ok(vec![self.image(&one.name, path)?.image]);
+        }
+        Ok(self.all_of(project, one, path)?.platforms.into_iter().map(|platform| platform.image.image).collect())
     }
 
     /// The image that a store object is.
@@ -87,7 +124,8 @@ impl<'a> Artifacts<'a> {
     /// What the user's link leads to: the object itself, or the archive of an image, written if it is not there.
     pub(crate) fn result(&self, built: &Built, format: ArchiveFormat) -> Result<PathBuf, Failure> {
         let Some(summary) = &built.image else { return Ok(built.real_path.clone()) };
-        if let Some(image) = streamed_image(&built.real_path).ok().flatten().filter(|_| format == ArchiveFormat::Auto) {
+        let streams = format == ArchiveFormat::Auto && built.platforms.is_empty();
+        if let Some(image) = streamed_image(&built.real_path).ok().flatten().filter(|_| streams) {
             return self.stream_script(summary, &image);
         }
         let (suffix, archive_format) = match format {
@@ -96,16 +134,23 @@ impl<'a> Artifacts<'a> {
             ArchiveFormat::OciArchive => ("oci.tar", Some(archive::Format::Oci)),
             ArchiveFormat::OciLayout => ("oci", None),
         };
-        let place = self.archives.join(format!("{}.{suffix}", summary.key()));
+        let images = built.images();
+        let key = match &images[..] {
+            [one] => one.key(),
+            several => Digest::of(several.iter().map(|one| one.key()).collect::<String>().as_bytes()).hex(),
+        };
+        let place = self.archives.join(format!("{key}.{suffix}"));
         if place.exists() {
             return Ok(place);
         }
         fs::create_dir_all(&self.archives).map_err(|error| Failure::io("create", &self.archives, error))?;
         let name = format!("{} as an archive", summary.name());
-        let task = Task::start(self.progress, Activity::Pack, &name, Some(summary.size));
+        let size = images.iter().map(|image| image.size).sum();
+        let task = Task::start(self.progress, Activity::Pack, &name, Some(size));
+        let images: Vec<Image> = images.into_iter().map(|summary| summary.image.clone()).collect();
         match archive_format {
-            Some(format) => self.write_archive(&summary.image, format, &place, &task)?,
-            None => self.write_layout(&summary.image, &place)?,
+            Some(format) => self.write_archive(&images, format, &place, &task)?,
+            None => self.write_layout(&images, &place)?,
         }
         task.finish(Outcome::Done);
         Ok(place)
@@ -135,7 +180,7 @@ impl<'a> Artifacts<'a> {
 
     fn write_archive(
         &self,
-        image: &Image,
+        images: &[Image],
         format: archive::Format,
         place: &Path,
         task: &Task<'_>,
@@ -143,17 +188,24 @@ impl<'a> Artifacts<'a> {
         let failed = |error| Failure::io("write", place, error);
         let mut file = tempfile::NamedTempFile::new_in(&self.archives).map_err(failed)?;
         let mut out = Counted { out: BufWriter::with_capacity(1 << 20, file.as_file_mut()), task };
-        archive::write(std::slice::from_ref(image), format, image.archive_compression, &self.layers, &mut out)?;
+        let compression = images.first().map_or(Compression::None, |image| image.archive_compression);
+        match images {
+            [_] => archive::write(images, format, compression, &self.layers, &mut out)?,
+            _ => archive::write_platforms(images, format, compression, &self.layers, &mut out)?,
+        }
         out.flush().map_err(failed)?;
         drop(out);
         publish(file, place, 0o644).map_err(failed)
     }
 
-    fn write_layout(&self, image: &Image, place: &Path) -> Result<(), Failure> {
+    fn write_layout(&self, images: &[Image], place: &Path) -> Result<(), Failure> {
         let failed = |error| Failure::io("write", place, error);
         let directory = tempfile::tempdir_in(&self.archives).map_err(failed)?;
         let layout = directory.path().join("layout");
-        archive::write_layout(std::slice::from_ref(image), Compression::Gzip, &self.layers, &layout)?;
+        match images {
+            [_] => archive::write_layout(images, Compression::Gzip, &self.layers, &layout)?,
+            _ => archive::write_layout_platforms(images, Compression::Gzip, &self.layers, &layout)?,
+        }
         match fs::rename(&layout, place) {
             // Somebody else has made the same one meanwhile.
             Err(_) if place.exists() => Ok(()),
@@ -175,6 +227,9 @@ impl<'a> Artifacts<'a> {
         fs::create_dir_all(&self.results).map_err(|error| Failure::io("create", &self.results, error))?;
         let root = self.results.join(Digest::of(link.as_os_str().as_encoded_bytes()).hex());
         self.store.add_root(&root, &built.path)?;
+        for (number, platform) in built.platforms.iter().enumerate() {
+            self.store.add_root(&root.with_extension(number.to_string()), &platform.path)?;
+        }
         fs::write(root.with_extension("of"), link.as_os_str().as_encoded_bytes()).map_err(failed)?;
         replace_link(target, &link).map_err(failed)
     }
@@ -233,8 +288,12 @@ pub(crate) fn collect(settings: &Settings, dry_run: bool) -> Result<u64, Failure
             Ok(target) if target.starts_with(&archives) => used.push(target),
             _ if dry_run => {}
             _ => {
-                let root = note.with_extension("");
-                fs::remove_file(&root).map_err(|error| Failure::io("remove", &root, error))?;
+                // Those of an image for several platforms are numbered.
+                let roots = (0..).map(|number| note.with_extension(number.to_string()));
+                let roots = roots.take_while(|root| root.symlink_metadata().is_ok());
+                for root in std::iter::once(note.with_extension("")).chain(roots) {
+                    fs::remove_file(&root).map_err(|error| Failure::io("remove", &root, error))?;
+                }
                 fs::remove_file(&note).map_err(|error| Failure::io("remove", &note, error))?;
             }
         }

@@ -52,6 +52,11 @@ impl ImageSummary {
         self.image.reference().unwrap_or_else(|| self.image.id().to_string())
     }
 
+    /// What the image is for, as `linux/amd64`.
+    fn platform(&self) -> String {
+        distribution::shown(&self.image.platform())
+    }
+
     /// What names an archive of this image: its content and its name.
     pub(crate) fn key(&self) -> String {
         let identity = format!("{}\n{:?}\n", self.name(), self.image.archive_compression);
@@ -69,6 +74,7 @@ impl ImageSummary {
             "name": self.image.name,
             "tag": self.image.tag,
             "id": self.image.id().to_string(),
+            "platform": self.platform(),
             "digest": Digest::of(&self.manifest).to_string(),
             "pushedDigest": self.pushed.map(|digest| digest.to_string()),
             "size": self.size,
@@ -82,6 +88,7 @@ impl ImageSummary {
         let mut text = format!("{}\n", self.name());
         let layers = if self.layers.len() == 1 { "layer" } else { "layers" };
         let digest = Digest::of(&self.manifest);
+        let _ = writeln!(text, "  for     {}", self.platform());
         let _ = writeln!(text, "  digest  {digest}");
         // A registry gets compressed layers, and so another manifest.
         if let Some(pushed) = self.pushed.filter(|pushed| *pushed != digest) {

@@ -182,6 +182,19 @@ pub(crate) struct BuildArguments {
     max_build_log_size: Option<u64>,
     #[command(flatten)]
     substituters: SubstituterArguments,
+    /// What takes the blobs of layers that are packed for the first time.
+    #[arg(skip)]
+    pub(crate) sink: Option<Sink>,
+}
+
+/// What takes the blobs of layers that are packed for the first time.
+#[derive(Clone)]
+pub(crate) struct Sink(pub(crate) Arc<dyn image::LayerSink>);
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sink")
+    }
 }
 
 impl TargetArguments {
@@ -294,6 +307,7 @@ pub(crate) fn options(
         write: false,
         use_cache: nix.use_cache,
         variables: Arc::new(|name| std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec)),
+        sink: build.sink.clone().map(|Sink(sink)| sink),
         progress,
     })
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench …`: pairs of Wharf and a peer, measured in turn in one run and printed as a ratio.
 
 mod eval;
+mod images;
 mod instructions;
 mod measure;
 mod quick;
@@ -18,6 +19,8 @@ pub enum Bench {
     Quick(quick::Arguments),
     /// Substitute, ask caches, hash and build many small things, against real Nix.
     Store(store::Arguments),
+    /// Pack, push and archive a closure of real files, against nixpkgs' script with skopeo, and buildah.
+    Images(images::Arguments),
     /// Evaluate small and large programs, against other evaluators.
     Eval(eval::Arguments),
     /// Count the instructions of small programs, and compare with the committed counts.
@@ -32,6 +35,7 @@ pub fn run(bench: Bench) -> Result<()> {
     match bench {
         Bench::Quick(arguments) => quick::run(&arguments),
         Bench::Store(arguments) => store::run(&arguments),
+        Bench::Images(arguments) => images::run(&arguments),
         Bench::Eval(arguments) => eval::run(&arguments),
         Bench::Instructions(arguments) => instructions::run(&arguments),
         Bench::Measured(measured) => usage::run_measured(&measured),

@@ -14,10 +14,11 @@ use crate::error::ImageError;
 use crate::layer::Layer;
 use crate::objects::{Objects, STORE_DIR};
 use crate::pack::Pack;
+use crate::sink::Destination;
 use crate::tree::{self, Directory, Node};
 
 /// What is known of the inputs of an image.
-pub(super) struct Inputs<'a> {
+pub(crate) struct Inputs<'a> {
     pub store: &'a dyn Store,
     pub objects: &'a Objects,
     pub by_hash: BTreeMap<&'a str, &'a StorePath>,
@@ -87,8 +88,15 @@ impl<'a> Inputs<'a> {
         read.iter().map(describe).collect()
     }
 
-    /// Packs the recipes on all cores, to learn the digests of those that the cache does not know.
-    pub fn pack(&self, packs: Vec<Pack>, cache: &LayerCache, task: &Task<'_>) -> Result<Vec<Layer>, ImageError> {
+    /// Packs the recipes on all cores, to learn the digests of those that the cache does not know. Their blobs may go to a
+    /// sink on the way.
+    pub fn pack(
+        &self,
+        packs: Vec<Pack>,
+        cache: &LayerCache,
+        to: Option<Destination<'_>>,
+        task: &Task<'_>,
+    ) -> Result<Vec<Layer>, ImageError> {
         let contents = packs.iter().map(|pack| self.content(pack)).collect::<Result<Vec<_>, _>>()?;
         let work: Vec<_> = packs.into_iter().zip(contents).collect();
         let layers: Vec<Mutex<Option<Result<Layer, ImageError>>>> = work.iter().map(|_| Mutex::new(None)).collect();
@@ -98,7 +106,7 @@ impl<'a> Inputs<'a> {
             for _ in 0..threads {
                 scope.spawn(|| {
                     while let Some((index, (pack, content))) = take(&next, &work) {
-                        let layer = Layer::from_pack(pack.clone(), self.objects, content, cache);
+                        let layer = Layer::from_pack(pack.clone(), self.objects, content, cache, to);
                         if let Ok(layer) = &layer {
                             task.advance(layer.tar_size().unwrap_or(0));
                         }
@@ -118,7 +126,7 @@ fn take<'a, T>(next: &AtomicUsize, work: &'a [T]) -> Option<(usize, &'a T)> {
 }
 
 /// The store object that a path is in.
-pub(super) fn object_of(path: &Path) -> Result<StorePath, ImageError> {
+pub(crate) fn object_of(path: &Path) -> Result<StorePath, ImageError> {
     let (object, _) = StorePath::split_absolute(path.as_os_str().as_encoded_bytes())
         .map_err(|error| ImageError::Definition(format!("{}: {error}", path.display())))?;
     Ok(object)

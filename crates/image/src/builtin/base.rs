@@ -25,20 +25,20 @@ pub(super) fn open(objects: &Objects, path: &Path, wanted: Selection<'_>, scratc
     }
 }
 
-/// As [`open`], but what is unpacked into `kept` stays part of the image, and will be at `kept_path` in the store.
+/// As [`open`], but what is unpacked into `kept` stays part of the image, and will be at `placed`.
 pub(super) fn open_kept(
     objects: &Objects,
     path: &Path,
     wanted: Selection<'_>,
     kept: &Path,
-    kept_path: &Path,
+    placed: &Path,
 ) -> Result<Image, ImageError> {
     let mut image = open(objects, path, wanted, kept)?;
     for layer in &mut image.layers {
         if let Source::File { path, .. } = &mut layer.source
             && let Ok(name) = path.strip_prefix(kept)
         {
-            *path = objects.locate(&kept_path.join(name))?;
+            *path = placed.join(name);
         }
     }
     Ok(image)

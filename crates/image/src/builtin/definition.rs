@@ -15,7 +15,7 @@ use crate::pack::RootDirectory;
 /// An image to be made.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Definition {
+pub(crate) struct Definition {
     pub name: String,
     /// Without one, the hash part of the output's path.
     pub tag: Option<String>,
@@ -47,7 +47,7 @@ pub(super) struct Definition {
 /// How the image's archive is compressed as a whole.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Compressor {
+pub(crate) enum Compressor {
     None,
     Gz,
     Zstd,
@@ -76,7 +76,7 @@ impl Layers {
 /// How the content is laid out.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) enum Layers {
+pub(crate) enum Layers {
     Single(Single),
     Layered(Layered),
 }
@@ -84,7 +84,7 @@ pub(super) enum Layers {
 /// `buildImage`: one layer, with the contents copied to `/` and what they refer to.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Single {
+pub(crate) struct Single {
     pub contents: Vec<PathBuf>,
     pub keep_contents_dirlinks: bool,
     /// The output of a derivation that has copied the contents and changed them: `layer.tar`.
@@ -96,7 +96,7 @@ pub(super) struct Single {
 /// `buildLayeredImage`: store objects in layers of their own, and links to the contents at `/`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Layered {
+pub(crate) struct Layered {
     pub contents: Vec<PathBuf>,
     /// The output of a derivation that has linked the contents and changed them: `layer.tar`.
     pub customised: Option<PathBuf>,
@@ -119,7 +119,7 @@ pub(super) struct Layered {
 /// A layer with everything that `deps` need and no lower layer has.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Group {
+pub(crate) struct Group {
     pub deps: Vec<PathBuf>,
     pub ignore: Vec<PathBuf>,
     pub perms: Vec<Perm>,
@@ -128,7 +128,7 @@ pub(super) struct Group {
 /// Modes and owners of a part of a group.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Perm {
+pub(crate) struct Perm {
     pub path: PathBuf,
     pub regex: String,
     /// In octal digits.

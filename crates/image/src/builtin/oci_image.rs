@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use build::{Builtin, BuiltinContext, BuiltinError};
 use nix_formats::store_path::StorePath;
@@ -22,10 +23,11 @@ use crate::error::{ImageError, io_error};
 use crate::image::Image;
 use crate::layer::Layer;
 use crate::media::canonical_json;
-use crate::objects::{Objects, STORE_DIR};
+use crate::objects::Objects;
 use crate::pack::{Head, Owner, Pack, Permission, ROOT_MTIME, Style};
 use crate::pipeline;
 use crate::plan;
+use crate::sink::{Destination, LayerSink};
 
 /// The file that a derivation makes which runs commands on an image's root.
 const CUSTOMISED: &str = "layer.tar";
@@ -35,12 +37,18 @@ const UNPACKED: &str = "unpacked";
 /// The builder `builtin:oci-image`.
 pub struct OciImage {
     cache: LayerCache,
+    sink: Option<Arc<dyn LayerSink>>,
 }
 
 impl OciImage {
     /// A builder that remembers digests of layers in `cache`.
     pub fn new(cache: LayerCache) -> Self {
-        Self { cache }
+        Self { cache, sink: None }
+    }
+
+    /// Gives the blobs of layers that are packed for the first time to a sink.
+    pub fn with_sink(self, sink: Option<Arc<dyn LayerSink>>) -> Self {
+        Self { sink, ..self }
     }
 }
 
@@ -59,8 +67,10 @@ impl Builtin for OciImage {
         let making = Making {
             inputs: &inputs,
             cache: &self.cache,
+            sink: self.sink.as_deref(),
             output: &output.path,
             real: &output.real_path,
+            placed: &objects.real_path(&output.path),
             scratch: context.scratch,
         };
         let task = Task::start(context.progress, Activity::Pack, &definition.name, None);
@@ -84,16 +94,21 @@ fn list_layers(image: &Image, context: &BuiltinContext<'_>) {
     }
 }
 
-struct Making<'a> {
-    inputs: &'a Inputs<'a>,
-    cache: &'a LayerCache,
-    output: &'a StorePath,
-    real: &'a Path,
-    scratch: &'a Path,
+/// An image in the making.
+pub(crate) struct Making<'a> {
+    pub inputs: &'a Inputs<'a>,
+    pub cache: &'a LayerCache,
+    pub sink: Option<&'a dyn LayerSink>,
+    /// What the image is called in the store.
+    pub output: &'a StorePath,
+    /// A directory for what the image needs of its own, and where that will be.
+    pub real: &'a Path,
+    pub placed: &'a Path,
+    pub scratch: &'a Path,
 }
 
 impl Making<'_> {
-    fn image(&self, definition: Definition, task: &Task<'_>) -> Result<Image, ImageError> {
+    pub fn image(&self, definition: Definition, task: &Task<'_>) -> Result<Image, ImageError> {
         let created = date("created", &definition.created)?.to_string();
         let mut config = container_config(definition.config.clone().unwrap_or_default())?;
         let base = self.base(&definition)?;
@@ -114,7 +129,10 @@ impl Making<'_> {
         let mut history = base.as_ref().map(|base| base::history(&base.config, below)).unwrap_or_default();
         history.extend(packs.iter().map(|pack| history_of(pack, &created)));
         let mut layers = below.to_vec();
-        layers.extend(self.inputs.pack(packs, self.cache, task)?);
+        // Repositories have no capitals, derivations may.
+        let name = definition.name.to_lowercase();
+        let to = self.sink.map(|sink| Destination { sink, image: &name });
+        layers.extend(self.inputs.pack(packs, self.cache, to, task)?);
         if let Some(database) = database {
             history.push(History {
                 created: Some(created.clone()),
@@ -143,8 +161,7 @@ impl Making<'_> {
             history,
         };
         Ok(Image {
-            // Repositories have no capitals, derivations may.
-            name: Some(definition.name.to_lowercase()),
+            name: Some(name),
             tag: Some(definition.tag.unwrap_or_else(|| self.output.hash_part().to_owned())),
             config_bytes: canonical_json(&config),
             config,
@@ -162,8 +179,7 @@ impl Making<'_> {
         let image = definition.from_image.as_ref().map(|path| {
             let wanted =
                 Selection { name: definition.from_image_name.as_deref(), tag: definition.from_image_tag.as_deref() };
-            let kept_path = Path::new(STORE_DIR).join(self.output.base_name()).join(UNPACKED);
-            base::open_kept(self.inputs.objects, path, wanted, &kept, &kept_path)
+            base::open_kept(self.inputs.objects, path, wanted, &kept, &self.placed.join(UNPACKED))
         });
         let image = image.transpose()?;
         base::remove_if_empty(&kept)?;
@@ -176,8 +192,7 @@ impl Making<'_> {
         let closure = self.inputs.closure(&objects)?;
         let contents = layers.contents().iter().map(|path| object_of(path)).collect::<Result<BTreeSet<_>, _>>()?;
         let roots: Vec<_> = contents.into_iter().filter(|path| objects.contains(path)).collect();
-        let placed = self.inputs.objects.real_path(self.output);
-        nix_db::layer(&closure, &roots, self.scratch, self.real, &placed)
+        nix_db::layer(&closure, &roots, self.scratch, self.real, self.placed)
     }
 
     fn single(

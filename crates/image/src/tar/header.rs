@@ -251,7 +251,7 @@ fn ascii(text: &[u8]) -> Vec<u8> {
 }
 
 /// The size that a header declares: octal digits, or GNU tar's base 256.
-pub(super) fn size_of(header: &[u8; BLOCK]) -> Option<u64> {
+pub(crate) fn size_of(header: &[u8; BLOCK]) -> Option<u64> {
     let field = &header[124..136];
     if field[0] == 0x80 {
         return Some(u64::from_be_bytes(field[4..].try_into().ok()?)).filter(|size| *size < 1 << 62);

@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 mod header;
 mod writer;
 
+pub(crate) use header::size_of;
 pub use header::{Dialect, Entry, Kind};
 pub use writer::{Member, TarWriter};
 
@@ -26,7 +27,7 @@ pub fn members_length(mut stream: impl Read + Seek) -> io::Result<u64> {
         if block.iter().all(|byte| *byte == 0) {
             return Ok(position);
         }
-        let size = header::size_of(&block)
+        let size = size_of(&block)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a member's size is no number"))?;
         position += BLOCK as u64 + size.next_multiple_of(BLOCK as u64);
         stream.seek(SeekFrom::Start(position))?;

@@ -2,6 +2,7 @@
 
 mod archives;
 mod build;
+mod chunked;
 mod layers;
 mod stable;
 mod support;

@@ -152,6 +152,16 @@ impl BinaryCache {
         }
     }
 
+    /// The NAR of an object that somebody who is trusted has signed, or of any where no signature is needed. That the path
+    /// follows from the content cannot be seen before all of it has passed by. `None` if the cache does not have it.
+    pub(super) fn signed_nar(&self, path: &StorePath) -> Result<Option<Box<dyn Read>>, CacheError> {
+        let Some(info) = self.info(path)? else { return Ok(None) };
+        if self.options.keys.as_ref().is_some_and(|keys| !info.is_signed_by(keys)) {
+            return Err(CacheError::NotSigned { address: self.address().to_owned(), path: path.clone() });
+        }
+        self.nar(&info).map(Some)
+    }
+
     fn unpack(&self, info: &NarInfo, store: &dyn Store, progress: &dyn Progress) -> Result<(), CacheError> {
         self.check_signature(info)?;
         let task = Task::start(progress, Activity::Substitute, info.path.name(), Some(info.nar_size));

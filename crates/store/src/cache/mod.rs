@@ -12,6 +12,7 @@ mod lookups;
 mod parallel;
 mod plan;
 mod substituters;
+mod with_caches;
 
 use std::io::{self, Read};
 
@@ -25,6 +26,7 @@ pub use export::{ExportOptions, export, sign};
 pub use lookups::{Lifetimes, Lookups};
 pub use plan::Plan;
 pub use substituters::Substituters;
+pub use with_caches::WithCaches;
 
 /// The file in which a cache says what it is.
 pub(crate) const CACHE_INFO: &str = "nix-cache-info";

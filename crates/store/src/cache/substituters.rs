@@ -1,6 +1,7 @@
 //! Several caches as one: each object from the first that has it.
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix_formats::narinfo::NarInfo;
@@ -115,6 +116,22 @@ impl Substituters {
             match self.caches[*index].replace(path, store, progress) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
+                Err(error) => drop(first_error.get_or_insert(error)),
+            }
+        }
+        Err(first_error.unwrap_or_else(|| self.missing(path)))
+    }
+
+    /// The NAR of an object as it comes, from the first cache that has it signed. The caller compares its hash.
+    ///
+    /// # Errors
+    /// No cache has it, or it is signed by nobody who is trusted.
+    pub fn signed_nar(&self, path: &StorePath, progress: &dyn Progress) -> Result<Box<dyn Read>, CacheError> {
+        let mut first_error = None;
+        for index in self.order(progress) {
+            match self.caches[*index].signed_nar(path) {
+                Ok(Some(nar)) => return Ok(nar),
+                Ok(None) => {}
                 Err(error) => drop(first_error.get_or_insert(error)),
             }
         }

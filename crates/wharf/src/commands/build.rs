@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let artifacts = Artifacts::new(project.store()?, settings, &*progress);
     let mut rows = Vec::new();
     for (one, path) in derived.iter().zip(&paths) {
-        let built = artifacts.of(path)?;
+        let built = artifacts.all_of(&project, one, path)?;
         let link = match arguments.no_link {
             true => None,
             false => {
@@ -96,10 +96,16 @@ fn row(one: &Derived, built: &Built, link: Option<&PathBuf>, settings: &Settings
     if let Some(image) = &built.image {
         row["image"] = image.to_json();
     }
+    if !built.platforms.is_empty() {
+        row["platforms"] = built.platforms.iter().map(|platform| platform.image.to_json()).collect();
+    }
     if !settings.json && settings.verbosity >= Verbosity::Quiet {
-        match &built.image {
-            Some(image) => print!("{}", image.describe(link)),
-            None => println!("{}", built.path.to_absolute()),
+        match &built.images()[..] {
+            [] => println!("{}", built.path.to_absolute()),
+            [others @ .., last] => {
+                others.iter().for_each(|image| print!("{}", image.describe(None)));
+                print!("{}", last.describe(link));
+            }
         }
     }
     row

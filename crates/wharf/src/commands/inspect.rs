@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use image::Compression;
 use image::inspect::Inspection;
 use image::survey::{Survey, Weight};
+use image::{Compression, LayerCache, platforms};
 use indicatif::HumanBytes;
 use serde_json::json;
 
+use crate::any_image::Opened;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::target::TargetArguments;
@@ -51,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let opened = any_image::open(arguments.target.as_deref(), &arguments.what, settings)?;
     let cache = settings.layer_cache();
     if arguments.raw {
-        output::write_bytes(&opened.image.manifest(Compression::Gzip, &cache)?);
+        output::write_bytes(&raw(&opened, &cache)?);
         return Ok(0);
     }
     let inspection = Inspection::of(&opened.image, Compression::Gzip, &cache);
@@ -59,11 +60,31 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     if let Some(file) = &arguments.html {
         write_page(file, &inspect_page::render(&inspection, &survey)?)?;
     }
+    let mut json = to_json(&inspection, &survey)?;
+    let mut text = describe(&inspection, &survey)?;
+    if !opened.platforms.is_empty() {
+        let each = opened.platforms.iter().map(|image| {
+            let (inspection, survey) = (Inspection::of(image, Compression::Gzip, &cache), Survey::of(image)?);
+            Ok((to_json(&inspection, &survey)?, describe(&inspection, &survey)?))
+        });
+        let each: Vec<_> = each.collect::<Result<_, Failure>>()?;
+        text = each.iter().map(|(_, text)| text.as_str()).collect();
+        json["platforms"] = each.into_iter().map(|(json, _)| json).collect();
+    }
     match settings.json {
-        true => println!("{}", to_json(&inspection, &survey)?),
-        false => print!("{}", describe(&inspection, &survey)?),
+        true => println!("{json}"),
+        false => print!("{text}"),
     }
     Ok(0)
+}
+
+/// The manifest, or for several platforms the index, as a push with gzip sends it.
+fn raw(opened: &Opened, cache: &LayerCache) -> Result<Vec<u8>, Failure> {
+    if opened.platforms.is_empty() {
+        return Ok(opened.image.manifest(Compression::Gzip, cache)?);
+    }
+    let manifests = opened.platforms.iter().map(|image| image.manifest(Compression::Gzip, cache));
+    Ok(platforms::index(&opened.platforms, &manifests.collect::<Result<Vec<_>, _>>()?))
 }
 
 fn write_page(file: &Path, page: &str) -> Result<(), Failure> {

@@ -1,14 +1,17 @@
 //! `wharf push`.
 
-use distribution::{PushOptions, Pushed, Reference};
+use std::sync::Arc;
+
+use distribution::{EarlyPush, PushOptions, Pushed, Reference};
 use image::{Compression, Image};
 use indicatif::HumanBytes;
+use project::{Assembled, Derived, Project};
 use serde_json::json;
 
 use crate::artifacts::Artifacts;
 use crate::failure::Failure;
 use crate::settings::{Settings, Verbosity};
-use crate::target::{BuildArguments, TargetArguments};
+use crate::target::{BuildArguments, Sink, TargetArguments};
 use crate::{progress, registries};
 
 /// Build images and send to a registry what it lacks
@@ -18,6 +21,7 @@ Examples:
   wharf push ./web.nix localhost:5000/web:1.2         one image, under this name
   wharf push .#web registry.example.org/team/         a slash at the end: the image's own name and tag below it
   wharf push .#containers registry.example.org/team/  all of a set
+  wharf push --no-store .#web localhost:5000/web:1.2  from binary caches to the registry, past the disk
 
 A version tag that stands for another image is not moved without --force; `latest` always moves.")]
 pub(crate) struct Arguments {
@@ -35,6 +39,9 @@ pub(crate) struct Arguments {
     /// Move version tags too
     #[arg(long)]
     force: bool,
+    /// Read what binary caches have from there while it is packed, and put nothing of it into the store
+    #[arg(long)]
+    no_store: bool,
     #[command(flatten)]
     how: BuildArguments,
     #[command(flatten)]
@@ -48,6 +55,9 @@ enum Squeeze {
     Gzip,
     /// Smaller and faster, for containerd, podman and newer docker
     Zstd,
+    /// The same, and podman and containerd fetch only the files that they lack
+    #[value(name = "zstd:chunked")]
+    ZstdChunked,
     /// Not at all
     None,
 }
@@ -57,6 +67,7 @@ impl From<Squeeze> for Compression {
         match squeeze {
             Squeeze::Gzip => Self::Gzip,
             Squeeze::Zstd => Self::Zstd,
+            Squeeze::ZstdChunked => Self::ZstdChunked,
             Squeeze::None => Self::None,
         }
     }
@@ -66,9 +77,12 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let client = registries::client(settings)?;
     let target = arguments.what.target(arguments.target.as_deref())?;
     let progress = progress::observer(settings);
-    let project = arguments.what.open(settings, &arguments.how, progress.clone(), true)?;
+    let early = early_push(arguments, settings)?;
+    let mut how = arguments.how.clone();
+    how.sink = Some(Sink(Arc::clone(&early) as _));
+    let project = arguments.what.open(settings, &how, progress.clone(), true)?;
     let derived = project.derivations(&target)?;
-    let paths = project.realise(&derived)?;
+    let paths = if arguments.no_store { Vec::new() } else { project.realise(&derived)? };
     let artifacts = Artifacts::new(project.store()?, settings, &*progress);
     let options = PushOptions {
         compression: arguments.compression.into(),
@@ -77,11 +91,19 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
         mount_from: arguments.mount_from.clone(),
     };
     let mut rows = Vec::new();
-    for (one, path) in derived.iter().zip(&paths) {
-        let image = artifacts.image(&one.name, path)?.image;
-        for reference in destinations(&image, &arguments.references, derived.len())? {
-            let work = async { Ok(client.push(&image, &reference, &options, &*progress).await?) };
-            let pushed = registries::wait(work)?;
+    for (number, one) in derived.iter().enumerate() {
+        let assembled = if arguments.no_store { assemble(&project, one)? } else { Vec::new() };
+        let images = match paths.get(number) {
+            Some(path) => artifacts.images(&project, one, path)?,
+            None => assembled.iter().map(|one| one.image.clone()).collect(),
+        };
+        let (mut bytes, mut blobs) = early.finish();
+        for reference in destinations(&images[0], &arguments.references, derived.len())? {
+            let work = async { Ok(client.push_platforms(&images, &reference, &options, &*progress).await?) };
+            let mut pushed = registries::wait(work)?;
+            // What was sent early went to the first.
+            pushed.bytes_sent += std::mem::take(&mut bytes);
+            pushed.blobs_sent += std::mem::take(&mut blobs);
             rows.push(row(&reference, &pushed, settings));
         }
     }
@@ -89,6 +111,26 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
         println!("{}", json!({ "schema": 1, "pushed": rows }));
     }
     Ok(0)
+}
+
+/// The image, or the one for each platform, without the store.
+fn assemble(project: &Project, one: &Derived) -> Result<Vec<Assembled>, Failure> {
+    let each = if one.platforms.is_empty() { std::slice::from_ref(one) } else { &one.platforms[..] };
+    each.iter().map(|one| Ok(project.assemble(one)?)).collect()
+}
+
+/// What sends layers while they are packed, to where the push will look for them.
+fn early_push(arguments: &Arguments, settings: &Settings) -> Result<Arc<EarlyPush>, Failure> {
+    let first = arguments.references.first().cloned();
+    let destination = move |image: &str| {
+        let text = match &first {
+            None => image.to_owned(),
+            Some(first) => first.strip_suffix('/').map_or_else(|| first.clone(), |prefix| format!("{prefix}/{image}")),
+        };
+        registries::reference(&text).ok()
+    };
+    let client = registries::client_settings(&settings.environment)?;
+    Ok(Arc::new(EarlyPush::new(client, arguments.compression.into(), arguments.force, Box::new(destination))?))
 }
 
 /// The names under which an image is pushed.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use image::Image;
+use project::Derived;
 use runtime::{Network, Port, Protocol, RunOptions, Tmpfs, Volume, parse_size};
 
 use crate::artifacts::Artifacts;
@@ -96,6 +97,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
         return Err(Failure::usage(format!("{} has {} images, and one can be run", target.describe(), derived.len()))
             .help(format!("name one with --attr: {}", names.join(", "))));
     };
+    runs_here(one)?;
     let paths = project.realise(&derived)?;
     let artifacts = Artifacts::new(project.store()?, settings, &*progress);
     let summary = artifacts.image(&one.name, &paths[0])?;
@@ -111,6 +113,17 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
         announce(&summary.name(), &options);
     }
     Ok(runtime::run(&summary.image, &options, &progress)?)
+}
+
+/// Of an image for several platforms, the one for this machine is taken.
+fn runs_here(one: &Derived) -> Result<(), Failure> {
+    let here = format!("{}-linux", std::env::consts::ARCH);
+    if one.systems.is_empty() || one.systems.contains(&here) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("'{}' is not for this machine, which is {here}", one.name))
+        .because(format!("it is for {}", one.systems.join(", ")))
+        .help("add this system to `system` in the definition"))
 }
 
 fn options(arguments: &Arguments, image: &Image, settings: &Settings) -> Result<RunOptions, Failure> {

@@ -144,6 +144,46 @@ in
     passthru.more = "passed";
   };
 
+  # Arguments that decide what is left out, said, or ignored with a warning.
+  debugged = dockerTools.buildLayeredImage {
+    name = "debugged";
+    tag = "1";
+    contents = [ dockerTools.binSh ];
+    debug = true;
+  };
+  rootOnly = dockerTools.buildLayeredImage {
+    name = "root-only";
+    tag = "1";
+    contents = [ dockerTools.binSh ];
+    includeStorePaths = false;
+  };
+  guest = dockerTools.buildImage {
+    name = "guest";
+    tag = "1";
+    diskSize = 2048;
+    buildVMMemorySize = 1024;
+  };
+  exported = dockerTools.exportImage {
+    fromImage = dockerTools.buildImage { name = "guest"; };
+    diskSize = 2048;
+  };
+  helpers = dockerTools.buildImage {
+    name = "helpers";
+    tag = "1";
+    copyToRoot = [
+      dockerTools.usrBinEnv
+      dockerTools.binSh
+      dockerTools.caCertificates
+      dockerTools.fakeNss
+    ];
+    config.Cmd = [
+      "/bin/sh"
+      "-c"
+      "/usr/bin/env true && head -c 9 /etc/ssl/certs/ca-bundle.crt | wc -c && cat /etc/nsswitch.conf && ls -d /var/empty"
+    ];
+    config.Env = [ "PATH=${userland}/bin" ];
+  };
+
   attributes =
     let
       image = dockerTools.buildImage { name = "Team/App"; };

@@ -89,6 +89,51 @@ fn commands_make_what_docker_then_runs() {
 }
 
 #[test]
+fn helpers_are_where_programs_look() {
+    let Some(docker) = Docker::start() else { return };
+    let place = Place::new();
+    docker.run(["load", "-i", &place.build("helpers").display().to_string()]);
+    let said = docker.run(["run", "--rm", "--network=none", "helpers:1"]);
+    assert_eq!(said, "9\nhosts: files dns\n/var/empty\n");
+}
+
+#[test]
+fn debug_lists_the_layers_in_the_log() {
+    let place = Place::new();
+    place.build("debugged");
+    let log = succeed(place.wharf().args(["log", "./images.nix", "-A", "debugged"]));
+    let mut lines = log.lines();
+    assert!(lines.next().is_some_and(|line| line.starts_with("layer 1: sha256:")), "{log}");
+    assert!(lines.next().is_some_and(|line| line.starts_with("    /nix/store/")), "{log}");
+}
+
+#[test]
+fn store_paths_can_be_left_out() {
+    let place = Place::new();
+    let built = succeed(place.wharf().args(["build", "--json", "--no-link", "./images.nix", "-A", "rootOnly"]));
+    let built: Value = serde_json::from_str(&built).expect("JSON");
+    let layers = built["results"][0]["image"]["layers"].as_array().expect("layers");
+    assert_eq!(layers.len(), 1, "{layers:?}");
+    assert_eq!(layers[0]["storePaths"], json!([]));
+}
+
+#[test]
+fn what_a_virtual_machine_would_need_has_no_effect_and_that_is_said() {
+    let place = Place::new();
+    for (attribute, function, options) in
+        [("guest", "buildImage", &["diskSize", "buildVMMemorySize"][..]), ("exported", "exportImage", &["diskSize"])]
+    {
+        let output = place.eval(&["./images.nix", "-A", &format!("{attribute}.drvPath")]);
+        let text = printed(&output);
+        assert!(output.status.success(), "{text}");
+        for option in options {
+            let warning = format!("{function}: {option} has no effect: Wharf runs commands without a virtual machine");
+            assert!(text.contains(&warning), "{text}");
+        }
+    }
+}
+
+#[test]
 fn podman_and_runc_run_what_was_made_as_root() {
     if !available(&["umoci", "skopeo", "runc"]) {
         return;

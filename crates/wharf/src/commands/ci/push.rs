@@ -45,7 +45,8 @@ pub(super) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     };
     let paths = project.realise(&derived)?;
     let artifacts = Artifacts::new(project.store()?, settings, &*progress);
-    let image = artifacts.image(&one.name, &paths[0])?.image;
+    let images = artifacts.images(&project, one, &paths[0])?;
+    let image = &images[0];
     let done = Planned {
         name: one.name.clone(),
         target: arguments.target.clone(),
@@ -62,15 +63,15 @@ pub(super) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let outcome = registries::wait(async {
         let version = repository.with_tag(image.tag.as_deref().unwrap_or("latest"))?;
         let before = current(&client, &version).await?;
-        let pushed = client.push(&image, &version, &options, &*progress).await?;
+        let pushed = client.push_platforms(&images, &version, &options, &*progress).await?;
         let marked = PushOptions { force: true, ..options.clone() };
-        client.push(&image, &repository.with_tag(&done.tag())?, &marked, &*progress).await?;
+        client.push_platforms(&images, &repository.with_tag(&done.tag())?, &marked, &*progress).await?;
         Ok(Outcome { version, before, pushed })
     })?;
     println!("digest={}", outcome.pushed.digest);
     println!("reference={}", repository.with_digest(outcome.pushed.digest));
     match &arguments.summary {
-        Some(file) => append(file, &table(&outcome, &image)),
+        Some(file) => append(file, &table(&outcome, image)),
         None => Ok(()),
     }?;
     Ok(0)

@@ -2,17 +2,25 @@
 //!
 //! The stream is cut into blocks of a fixed size that are compressed independently, on all cores, and written in
 //! order. A block of gzip is primed with the 32 KiB before it, so that cutting costs next to no ratio, and all blocks
-//! form one member; a block of zstd is a frame of its own.
+//! form one member; a block of zstd is a frame of its own. For zstd:chunked the cuts are those of the tar's files.
 
-use std::collections::VecDeque;
+mod chunked;
+mod crc64;
+mod tar_scan;
+mod tar_split;
+mod toc;
+mod workers;
+
+use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
 use std::num::NonZero;
-use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use flate2::Crc;
 use flate2::bufread::MultiGzDecoder;
-use flate2::{Compress, Crc, FlushCompress};
 use serde::{Deserialize, Serialize};
+
+use self::chunked::Chunker;
+use self::workers::{Block, Job, Workers};
 
 /// How a layer's tar stream is stored in a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -24,11 +32,12 @@ pub enum Compression {
     Gzip,
     /// RFC 8878: faster and smaller; read by clients since 2020.
     Zstd,
+    /// The same with a frame for each file and a table of contents, so that podman and containerd fetch only the files
+    /// that they lack. Other clients read it as zstd.
+    #[serde(rename = "zstd:chunked")]
+    ZstdChunked,
 }
 
-/// Level 6 takes 1.7 times as long and saves 3.5 % (measured on Debian's `/usr/bin`).
-const GZIP_LEVEL: u32 = 3;
-const ZSTD_LEVEL: i32 = 3;
 const GZIP_BLOCK: usize = 1 << 20;
 const ZSTD_BLOCK: usize = 4 << 20;
 /// How far back deflate may refer.
@@ -45,7 +54,7 @@ impl Compression {
         match self {
             Self::None => "application/vnd.oci.image.layer.v1.tar",
             Self::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
-            Self::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+            Self::Zstd | Self::ZstdChunked => "application/vnd.oci.image.layer.v1.tar+zstd",
         }
     }
 
@@ -54,7 +63,8 @@ impl Compression {
         match self {
             Self::None => "none",
             Self::Gzip => "gzip-zlib-rs-0.6-l3-b1m",
-            Self::Zstd => "zstd-1.5.7-l3-b4m",
+            Self::Zstd => "zstd-1.5.7-l2-b4m",
+            Self::ZstdChunked => "zstd-chunked-1.5.7-l2-c1m",
         }
     }
 
@@ -75,7 +85,7 @@ impl Compression {
         Ok(match self {
             Self::None => Box::new(input),
             Self::Gzip => Box::new(MultiGzDecoder::new(BufReader::with_capacity(INPUT_BUFFER, input))),
-            Self::Zstd => {
+            Self::Zstd | Self::ZstdChunked => {
                 let mut decoder = zstd::Decoder::new(input)?;
                 // A frame that asks for more memory than this is refused: it comes from outside.
                 decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
@@ -89,29 +99,20 @@ impl Compression {
     }
 }
 
-struct Job {
-    data: Vec<u8>,
-    /// What preceded the block, as far as the compressor may refer to it.
-    window: Vec<u8>,
-    result: Sender<io::Result<Block>>,
-}
-
-struct Block {
-    compressed: Vec<u8>,
-    crc: Crc,
-}
-
 /// Compresses what is written to it into `W`. Holds at most two blocks for each thread.
 pub struct Encoder<W: Write> {
     out: W,
     compression: Compression,
-    block: Vec<u8>,
-    window: Vec<u8>,
-    crc: Crc,
-    jobs: Option<Sender<Job>>,
-    pending: VecDeque<Receiver<io::Result<Block>>>,
-    limit: usize,
-    workers: Vec<JoinHandle<()>>,
+    workers: Workers,
+    form: Form,
+}
+
+/// What is done before and after blocks are compressed.
+enum Form {
+    /// Blocks of a fixed size.
+    Blocks { block: Vec<u8>, window: Vec<u8>, crc: Crc },
+    /// Blocks of whole files.
+    Chunked(Box<Chunker>),
 }
 
 impl<W: Write> Encoder<W> {
@@ -132,95 +133,97 @@ impl<W: Write> Encoder<W> {
         if compression == Compression::Gzip {
             out.write_all(&GZIP_HEADER)?;
         }
-        Ok(Self {
-            out,
-            compression,
-            block: Vec::new(),
-            window: Vec::new(),
-            crc: Crc::new(),
-            jobs: None,
-            pending: VecDeque::new(),
-            limit: 2 * threads.get(),
-            workers: Vec::new(),
-        })
+        let form = match compression {
+            Compression::ZstdChunked => Form::Chunked(Box::new(Chunker::new()?)),
+            _ => Form::Blocks { block: Vec::new(), window: Vec::new(), crc: Crc::new() },
+        };
+        Ok(Self { out, compression, workers: Workers::new(compression, threads), form })
     }
 
     /// Compresses what is left, writes the trailer and gives `W` back.
     ///
     /// # Errors
     /// Those of the compressor and of the underlying writer.
-    pub fn finish(mut self) -> io::Result<W> {
-        if self.compression == Compression::None {
-            self.out.flush()?;
-            return Ok(self.out);
-        }
-        if self.workers.is_empty() {
-            // One block or less: not worth a thread.
-            let block = compress(self.compression, &self.block, &self.window)?;
-            self.emit(block)?;
-        } else if !self.block.is_empty() {
-            self.submit()?;
-        }
-        while !self.pending.is_empty() {
-            self.take_oldest()?;
-        }
-        self.jobs = None;
-        for worker in self.workers.drain(..) {
-            worker.join().map_err(|_| io::Error::other("a compression thread panicked"))?;
-        }
-        if self.compression == Compression::Gzip {
-            // An empty final block ends the deflate stream; then the checksum and the size modulo 2^32.
-            self.out.write_all(&[3, 0])?;
-            self.out.write_all(&self.crc.sum().to_le_bytes())?;
-            self.out.write_all(&self.crc.amount().to_le_bytes())?;
-        }
-        self.out.flush()?;
-        Ok(self.out)
+    pub fn finish(self) -> io::Result<W> {
+        self.finish_annotated().map(|(out, _)| out)
     }
 
-    fn submit(&mut self) -> io::Result<()> {
-        if self.pending.len() >= self.limit {
-            self.take_oldest()?;
-        }
-        let data = std::mem::take(&mut self.block);
-        let next_window = match self.compression {
-            Compression::Gzip => data[data.len().saturating_sub(WINDOW)..].to_vec(),
-            Compression::None | Compression::Zstd => Vec::new(),
-        };
-        let window = std::mem::replace(&mut self.window, next_window);
-        let (result, receiver) = bounded(1);
-        self.pending.push_back(receiver);
-        let sent = self.jobs().send(Job { data, window, result });
-        sent.map_err(|_| io::Error::other("the compression threads have ended"))
-    }
-
-    /// The queue to the workers, which start with the first full block.
-    fn jobs(&mut self) -> &Sender<Job> {
-        let (limit, compression, workers) = (self.limit, self.compression, &mut self.workers);
-        self.jobs.get_or_insert_with(|| {
-            let (sender, receiver) = bounded::<Job>(limit);
-            for _ in 0..limit / 2 {
-                let jobs = receiver.clone();
-                workers.push(std::thread::spawn(move || {
-                    for job in jobs {
-                        // Nobody receives when the encoder was dropped: then the result is not wanted.
-                        let _ = job.result.send(compress(compression, &job.data, &job.window));
-                    }
-                }));
+    /// As [`Encoder::finish`], with the annotations that the descriptor of the blob must have.
+    ///
+    /// # Errors
+    /// As [`Encoder::finish`].
+    pub fn finish_annotated(mut self) -> io::Result<(W, BTreeMap<String, String>)> {
+        if self.compression != Compression::None {
+            self.submit_last()?;
+            while let Some(block) = self.workers.oldest()? {
+                self.emit(block)?;
             }
-            sender
-        })
+            self.workers.join()?;
+        }
+        let annotations = self.end()?;
+        self.out.flush()?;
+        Ok((self.out, annotations))
     }
 
-    fn take_oldest(&mut self) -> io::Result<()> {
-        let Some(receiver) = self.pending.pop_front() else { return Ok(()) };
-        let block = receiver.recv().map_err(|_| io::Error::other("a compression thread panicked"))??;
-        self.emit(block)
+    fn submit_last(&mut self) -> io::Result<()> {
+        let job = match &mut self.form {
+            Form::Chunked(chunker) => chunker.last_job(),
+            // An empty stream has a block too.
+            Form::Blocks { block, .. } if block.is_empty() && !self.workers.are_idle() => return Ok(()),
+            Form::Blocks { block, window, .. } => {
+                Job { data: std::mem::take(block), window: std::mem::take(window), frames: Vec::new() }
+            }
+        };
+        if self.workers.are_idle() {
+            // One block or less: not worth a thread.
+            let block = self.workers.compress_here(&job)?;
+            return self.emit(block);
+        }
+        self.submit(job)
+    }
+
+    /// What follows the last block.
+    fn end(&mut self) -> io::Result<BTreeMap<String, String>> {
+        match &mut self.form {
+            Form::Blocks { crc, .. } if self.compression == Compression::Gzip => {
+                // An empty final block ends the deflate stream; then the checksum and the size modulo 2^32.
+                self.out.write_all(&[3, 0])?;
+                self.out.write_all(&crc.sum().to_le_bytes())?;
+                self.out.write_all(&crc.amount().to_le_bytes())?;
+                Ok(BTreeMap::new())
+            }
+            Form::Blocks { .. } => Ok(BTreeMap::new()),
+            Form::Chunked(chunker) => chunker.finish(&mut self.out),
+        }
+    }
+
+    fn submit(&mut self, job: Job) -> io::Result<()> {
+        match self.workers.submit(job)? {
+            Some(block) => self.emit(block),
+            None => Ok(()),
+        }
     }
 
     fn emit(&mut self, block: Block) -> io::Result<()> {
-        self.crc.combine(&block.crc);
+        match &mut self.form {
+            Form::Blocks { crc, .. } => crc.combine(&block.crc),
+            Form::Chunked(chunker) => chunker.compressed(&block.frames)?,
+        }
         self.out.write_all(&block.compressed)
+    }
+
+    /// The block that is full, with what the next one may refer to.
+    fn full_block(&mut self) -> Option<Job> {
+        let Form::Blocks { block, window, .. } = &mut self.form else { return None };
+        if block.len() < self.compression.block_size() {
+            return None;
+        }
+        let data = std::mem::take(block);
+        let next_window = match self.compression {
+            Compression::Gzip => data[data.len().saturating_sub(WINDOW)..].to_vec(),
+            _ => Vec::new(),
+        };
+        Some(Job { data, window: std::mem::replace(window, next_window), frames: Vec::new() })
     }
 }
 
@@ -229,49 +232,25 @@ impl<W: Write> Write for Encoder<W> {
         if self.compression == Compression::None {
             return self.out.write(data);
         }
-        let size = self.compression.block_size();
-        if self.block.len() == size {
-            self.submit()?;
+        let job = match &mut self.form {
+            Form::Chunked(chunker) => chunker.full_job(),
+            Form::Blocks { .. } => self.full_block(),
+        };
+        if let Some(job) = job {
+            self.submit(job)?;
         }
-        let taken = data.len().min(size - self.block.len());
-        self.block.extend_from_slice(&data[..taken]);
-        Ok(taken)
+        match &mut self.form {
+            Form::Chunked(chunker) => chunker.take(data),
+            Form::Blocks { block, .. } => {
+                let taken = data.len().min(self.compression.block_size() - block.len());
+                block.extend_from_slice(&data[..taken]);
+                Ok(taken)
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
-    }
-}
-
-fn compress(compression: Compression, data: &[u8], window: &[u8]) -> io::Result<Block> {
-    let mut crc = Crc::new();
-    let compressed = match compression {
-        Compression::Gzip => {
-            crc.update(data);
-            deflate(data, window)?
-        }
-        Compression::Zstd => zstd::bulk::compress(data, ZSTD_LEVEL)?,
-        Compression::None => data.to_vec(),
-    };
-    Ok(Block { compressed, crc })
-}
-
-/// Raw deflate of one block, ended on a byte boundary so that the next one can follow.
-fn deflate(data: &[u8], window: &[u8]) -> io::Result<Vec<u8>> {
-    let mut compressor = Compress::new(flate2::Compression::new(GZIP_LEVEL), false);
-    if !window.is_empty() {
-        compressor.set_dictionary(window)?;
-    }
-    let mut out = Vec::with_capacity(data.len() / 2 + 1024);
-    loop {
-        let consumed = compressor.total_in() as usize;
-        let produced = out.len();
-        compressor.compress_vec(&data[consumed..], &mut out, FlushCompress::Sync)?;
-        let room_was_left = out.len() < out.capacity();
-        if compressor.total_in() as usize == data.len() && (room_was_left || out.len() == produced) {
-            return Ok(out);
-        }
-        out.reserve(out.capacity().max(1024) / 2);
     }
 }
 
@@ -322,7 +301,7 @@ mod tests {
         );
         assert_eq!(
             digest(Compression::Zstd),
-            "sha256:2c6c5f5181ecda89b68a996cde8db6a6058227f8b51bb9499d5b64bfc81fb7d2"
+            "sha256:0404c64cf8b983126b8fe1a5cfe6614c89e10e0332eda9b74a6f47681b86c311"
         );
     }
 }

@@ -1,0 +1,120 @@
+//! A store together with what binary caches have: objects that are not in the store are read from the caches as they come,
+//! and nothing of them is kept.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix_formats::content_address::Method;
+use nix_formats::hash::{HashAlgo, HashWriter};
+use nix_formats::narinfo::NarInfo;
+use nix_formats::store_path::StorePath;
+
+use super::{Plan, Substituters};
+use crate::fs_nar::Filter;
+use crate::progress::Progress;
+use crate::{PathInfo, Store, StoreError};
+
+/// A store, and objects of caches.
+pub struct WithCaches {
+    store: Arc<dyn Store>,
+    substituters: Arc<Substituters>,
+    progress: Arc<dyn Progress>,
+    /// What the caches say of the objects that are not in the store.
+    elsewhere: HashMap<StorePath, NarInfo>,
+}
+
+impl WithCaches {
+    /// A store, and the objects that a plan would take into it.
+    pub fn new(
+        store: Arc<dyn Store>,
+        substituters: Arc<Substituters>,
+        progress: Arc<dyn Progress>,
+        plan: &Plan,
+    ) -> Self {
+        let elsewhere = plan.objects().map(|info| (info.path.clone(), info.clone())).collect();
+        Self { store, substituters, progress, elsewhere }
+    }
+
+    /// What the caches say of an object that the store does not have.
+    fn elsewhere(&self, path: &StorePath) -> Result<Option<&NarInfo>, StoreError> {
+        match self.elsewhere.get(path) {
+            Some(info) if !self.store.is_valid(path)? => Ok(Some(info)),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Store for WithCaches {
+    fn path_info(&self, path: &StorePath) -> Result<Option<PathInfo>, StoreError> {
+        match self.elsewhere(path)? {
+            Some(info) => Ok(Some(PathInfo::from(info))),
+            None => self.store.path_info(path),
+        }
+    }
+
+    fn is_valid(&self, path: &StorePath) -> Result<bool, StoreError> {
+        Ok(self.elsewhere.contains_key(path) || self.store.is_valid(path)?)
+    }
+
+    fn path_from_hash_part(&self, hash_part: &str) -> Result<Option<StorePath>, StoreError> {
+        let found = self.elsewhere.keys().find(|path| path.hash_part() == hash_part).cloned();
+        found.map_or_else(|| self.store.path_from_hash_part(hash_part), |path| Ok(Some(path)))
+    }
+
+    fn referrers(&self, path: &StorePath) -> Result<BTreeSet<StorePath>, StoreError> {
+        let mut referrers = self.store.referrers(path)?;
+        let others = self.elsewhere.values().filter(|info| info.path != *path && info.references.contains(path));
+        referrers.extend(others.map(|info| info.path.clone()));
+        Ok(referrers)
+    }
+
+    fn real_path(&self, path: &StorePath) -> PathBuf {
+        self.store.real_path(path)
+    }
+
+    fn add_temp_root(&self, path: &StorePath) -> Result<(), StoreError> {
+        self.store.add_temp_root(path)
+    }
+
+    fn add_text(&self, name: &str, content: &[u8], references: &BTreeSet<StorePath>) -> Result<StorePath, StoreError> {
+        self.store.add_text(name, content, references)
+    }
+
+    fn add_tree(
+        &self,
+        name: &str,
+        source: &Path,
+        method: Method,
+        algo: HashAlgo,
+        filter: &mut Filter<'_>,
+    ) -> Result<StorePath, StoreError> {
+        self.store.add_tree(name, source, method, algo, filter)
+    }
+
+    fn add_nar(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<(), StoreError> {
+        self.store.add_nar(info, nar)
+    }
+
+    fn write_nar(&self, path: &StorePath, out: &mut dyn Write) -> Result<(), StoreError> {
+        let Some(info) = self.elsewhere(path)? else { return self.store.write_nar(path, out) };
+        let failed =
+            |source| StoreError::Io { action: "read from a binary cache", path: path.to_absolute().into(), source };
+        let nar = self.substituters.signed_nar(path, &*self.progress).map_err(io::Error::other).map_err(failed)?;
+        let mut hashing = HashWriter::new(info.nar_hash.algo(), out);
+        // One byte more than there should be is enough to see that it is another.
+        let mut nar = BufReader::with_capacity(1 << 16, nar).take(info.nar_size + 1);
+        io::copy(&mut nar, &mut hashing).map_err(failed)?;
+        let (hash, size, _) = hashing.finish();
+        if hash == info.nar_hash && size == info.nar_size {
+            return Ok(());
+        }
+        let message = format!("it should be {} of {} bytes, and is {hash} of {size}", info.nar_hash, info.nar_size);
+        Err(failed(io::Error::new(io::ErrorKind::InvalidData, message)))
+    }
+
+    fn add_root(&self, link: &Path, path: &StorePath) -> Result<(), StoreError> {
+        self.store.add_root(link, path)
+    }
+}
