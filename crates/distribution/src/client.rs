@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::documents::{ACCEPTED, Document, MANIFEST_LIMIT, shown};
 use crate::error::Error;
+use crate::rate_limit::RateLimit;
 use crate::reference::Reference;
 use crate::registry::{Registry, Scopes, addresses, mirror_trust};
 use crate::settings::Settings;
@@ -29,6 +30,14 @@ struct Shared {
     settings: Settings,
     /// By the address that was asked for.
     registries: Mutex<HashMap<String, Arc<Registry>>>,
+}
+
+/// Where a reference was found, and what it stands for.
+pub(crate) struct Found {
+    pub registry: Arc<Registry>,
+    /// The repository's name there.
+    pub repository: String,
+    pub document: Document,
 }
 
 /// What a tag or digest stands for.
@@ -69,16 +78,18 @@ impl Client {
 
     /// The registry itself, for everything that changes it.
     pub(crate) async fn registry(&self, reference: &Reference) -> Result<Arc<Registry>, Error> {
-        self.at_host(reference.host()).await
+        let insecure = self.settings().registries.conf.insecure(reference)?;
+        self.at_host(reference.host(), insecure).await
     }
 
-    async fn at_host(&self, host: &str) -> Result<Arc<Registry>, Error> {
+    async fn at_host(&self, host: &str, insecure: bool) -> Result<Arc<Registry>, Error> {
         let mut known = self.shared.registries.lock().await;
         if let Some(registry) = known.get(host) {
             return Ok(Arc::clone(registry));
         }
         let mut first_failure = None;
-        for (address, trust) in addresses(host, self.settings()) {
+        let insecure = insecure || self.settings().registries.insecure.contains(host);
+        for (address, trust) in addresses(host, insecure) {
             match Registry::connect(&address, trust, host, self.settings()).await {
                 Ok(registry) => {
                     let registry = Arc::new(registry);
@@ -103,24 +114,36 @@ impl Client {
         Ok(registry)
     }
 
+    /// What registries said of how often they may be asked, by their hosts.
+    pub fn rate_limits(&self) -> BTreeMap<String, RateLimit> {
+        // Nobody holds the lock after the work is done.
+        let known = self.shared.registries.try_lock();
+        let known = known.iter().flat_map(|known| known.values());
+        known.filter_map(|registry| Some((registry.host().to_owned(), registry.rate_limit()?))).collect()
+    }
+
     /// Reads `reference` from its mirrors, then from the registry itself: the first that has it. The error is that of the
     /// registry itself.
-    pub(crate) async fn find(&self, reference: &Reference) -> Result<(Arc<Registry>, Document), Error> {
-        for address in self.settings().registries.mirrors.get(reference.host()).into_iter().flatten() {
-            let found = match self.at_mirror(address).await {
-                Ok(registry) => {
-                    manifest(&registry, reference.repository(), &reference.target()).await.map(|d| (registry, d))
-                }
-                Err(error) => Err(error),
-            };
-            match found {
+    pub(crate) async fn find(&self, reference: &Reference) -> Result<Found, Error> {
+        let settings = &self.settings().registries;
+        for address in settings.mirrors.get(reference.host()).into_iter().flatten() {
+            let registry = self.at_mirror(address).await;
+            match found(registry, reference.repository(), reference).await {
                 Err(error) if error.try_elsewhere() => {}
                 other => return other,
             }
         }
-        let registry = self.registry(reference).await?;
-        let document = manifest(&registry, reference.repository(), &reference.target()).await?;
-        Ok((registry, document))
+        let mut sources = settings.conf.pull_sources(reference)?;
+        let last = sources.pop();
+        for source in sources {
+            let registry = self.at_host(&source.host, source.insecure).await;
+            match found(registry, &source.repository, reference).await {
+                Err(error) if error.try_elsewhere() => {}
+                other => return other,
+            }
+        }
+        let last = last.ok_or_else(|| Error::Settings(format!("there is no place to pull {reference} from")))?;
+        found(self.at_host(&last.host, last.insecure).await, &last.repository, reference).await
     }
 
     /// What a reference stands for now.
@@ -128,7 +151,7 @@ impl Client {
     /// # Errors
     /// It does not exist, or the registry cannot be reached or does not let us.
     pub async fn resolve(&self, reference: &Reference) -> Result<Resolved, Error> {
-        let (_, document) = self.find(reference).await?;
+        let document = self.find(reference).await?.document;
         Ok(Resolved { descriptor: document.descriptor(), bytes: document.bytes })
     }
 
@@ -137,7 +160,7 @@ impl Client {
     /// # Errors
     /// It does not, or cannot be reached.
     pub async fn log_in(&self, host: &str) -> Result<(), Error> {
-        let registry = self.at_host(host).await?;
+        let registry = self.at_host(host, false).await?;
         let url = registry.url("/v2/")?;
         let send = || Ok(registry.request(Method::GET, url.clone()));
         let response = registry.send("log in", &Scopes::none(), send).await?;
@@ -171,7 +194,7 @@ impl Client {
         struct Page {
             repositories: Option<Vec<String>>,
         }
-        let registry = self.at_host(host).await?;
+        let registry = self.at_host(host, false).await?;
         let names = |page: Page| page.repositories.unwrap_or_default();
         list(&registry, "_catalog", "list repositories", &Scopes::catalog(), names).await
     }
@@ -193,6 +216,16 @@ impl Client {
             _ => Err(registry.refused(&action, response).await),
         }
     }
+}
+
+async fn found(
+    registry: Result<Arc<Registry>, Error>,
+    repository: &str,
+    reference: &Reference,
+) -> Result<Found, Error> {
+    let registry = registry?;
+    let document = manifest(&registry, repository, &reference.target()).await?;
+    Ok(Found { registry, repository: repository.to_owned(), document })
 }
 
 /// Reads a manifest and checks its digest.

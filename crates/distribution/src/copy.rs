@@ -1,97 +1,343 @@
-//! Copying from registry to registry: everything a tag stands for, byte for byte, without a disk in between.
+//! Copying an image from any place to any other: by digest where both can, byte for byte, without a disk in between.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use futures_util::future::BoxFuture;
 use futures_util::{TryStreamExt, stream};
-use image::Digest;
-use image::media::Descriptor;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use reqwest::{Body, Method, StatusCode};
+use image::media::{Descriptor, Platform};
+use image::{Compression, Digest, Image, LayerCache};
 use store::progress::{Activity, Outcome, Progress, Task};
 
-use crate::client::{Client, manifest, manifest_digest};
-use crate::documents::{Content, Document};
+use crate::blob::{Blob, BytesBlob, LayerBlob};
+use crate::client::Client;
+use crate::documents::{Content, Document, choose};
 use crate::error::Error;
-use crate::push::put_manifest;
-use crate::reference::Reference;
-use crate::registry::{Registry, Scopes};
+use crate::push::{PushOptions, check_tag};
 use crate::retry::Attempts;
-use crate::upload::Uploader;
+use crate::transport::{Destination, Event, Export, Opened, Place, Source, remembered};
 
 /// An index may point to an index; deeper than this is a mistake or malice.
 const MAX_DEPTH: usize = 4;
 
+/// How to copy.
+#[derive(Debug, Clone)]
+pub struct CopyOptions {
+    /// Which image of an index.
+    pub select: Select,
+    /// Fail rather than give the image another digest.
+    pub preserve_digests: bool,
+    /// How layers are compressed that come without compression and without a manifest that says so.
+    pub compression: Compression,
+    /// What is known of compressed layers from before.
+    pub cache: LayerCache,
+    /// Move version tags of a registry too.
+    pub force: bool,
+    /// Other repositories of the destination's registry that may have some of the layers.
+    pub mount_from: Vec<String>,
+    /// Where compressed archives are unpacked.
+    pub scratch: PathBuf,
+}
+
+/// Which image of an index is copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Select {
+    /// The whole index where both places can hold one, else the image for this platform.
+    WhatFits(Platform),
+    /// The whole index, and an error where one of the places cannot hold it.
+    All,
+    /// The image for this platform.
+    One(Platform),
+}
+
 /// What a copy came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
-    /// The digest, the same at both places.
+    /// The digest that the destination was given.
     pub digest: Digest,
     /// The destination had it already.
     pub up_to_date: bool,
+    /// Why the image has, or may have, another digest than at its source.
+    pub changed: Option<String>,
+    /// Bytes of blobs that were sent.
+    pub bytes_sent: u64,
+    /// How many blobs were sent.
+    pub blobs_sent: usize,
+    /// How many were taken over from other repositories.
+    pub blobs_mounted: usize,
+}
+
+#[derive(Default)]
+struct Tally {
+    bytes: AtomicU64,
+    sent: AtomicUsize,
+    mounted: AtomicUsize,
+}
+
+impl Tally {
+    fn copied(self, digest: Digest, up_to_date: bool, changed: Option<String>) -> Copied {
+        Copied {
+            digest,
+            up_to_date,
+            changed,
+            bytes_sent: self.bytes.into_inner(),
+            blobs_sent: self.sent.into_inner(),
+            blobs_mounted: self.mounted.into_inner(),
+        }
+    }
+}
+
+impl Client {
+    /// Copies an image, or all images of an index, from one place to another.
+    ///
+    /// # Errors
+    /// The image is not there, a place cannot do what is asked of it, a version tag would move and `force` is not set,
+    /// something does not have its digest, or one of the places refuses or cannot be reached.
+    pub async fn copy(
+        &self,
+        from: &Place,
+        to: &Place,
+        options: &CopyOptions,
+        progress: &dyn Progress,
+    ) -> Result<Copied, Error> {
+        match self.open_source(from, &options.scratch).await? {
+            Opened::Tree(source) => self.copy_tree(&*source, from, to, options, progress).await,
+            Opened::Image(image) => {
+                refuse_without_manifest(from, options)?;
+                self.put_image(&image, to, options, progress).await
+            }
+            Opened::Export(export) => self.copy_export(&export, from, to, options, progress).await,
+        }
+    }
+
+    /// Gives a place an image that is here.
+    ///
+    /// # Errors
+    /// As [`Client::copy`].
+    pub async fn put_image(
+        &self,
+        image: &Image,
+        to: &Place,
+        options: &CopyOptions,
+        progress: &dyn Progress,
+    ) -> Result<Copied, Error> {
+        if let Place::Registry(reference) = to {
+            let push = PushOptions {
+                compression: options.compression,
+                cache: options.cache.clone(),
+                force: options.force,
+                mount_from: options.mount_from.clone(),
+            };
+            let pushed = self.push(image, reference, &push, progress).await?;
+            return Ok(Copied {
+                digest: pushed.digest,
+                up_to_date: pushed.up_to_date,
+                changed: None,
+                bytes_sent: pushed.bytes_sent,
+                blobs_sent: pushed.blobs_sent,
+                blobs_mounted: pushed.blobs_mounted,
+            });
+        }
+        let destination = self.open_destination(to, true).await?;
+        let changed = (!destination.abilities().digests).then(|| makes_its_own(to));
+        let copying = Copying::new(&*destination, &[], progress);
+        let outcome = copying.image(image, options).await;
+        copying.end(outcome, changed).await
+    }
+
+    async fn copy_tree(
+        &self,
+        source: &dyn Source,
+        from: &Place,
+        to: &Place,
+        options: &CopyOptions,
+        progress: &dyn Progress,
+    ) -> Result<Copied, Error> {
+        let destination = self.open_destination(to, true).await?;
+        let changed = (!destination.abilities().digests).then(|| makes_its_own(to));
+        if let (Some(reason), true) = (&changed, options.preserve_digests) {
+            return Err(Error::Settings(format!("the digest of {from} cannot be preserved: {reason}")));
+        }
+        let root = selected(source, &*destination, from, to, options).await?;
+        let there = destination.current().await?;
+        if there == Some(root.digest) {
+            return Ok(Tally::default().copied(root.digest, true, None));
+        }
+        if let Place::Registry(reference) = to {
+            check_tag(reference, &reference.target(), there, root.digest, options.force)?;
+        }
+        let copying = Copying::new(&*destination, &options.mount_from, progress);
+        let outcome = match copying.contents(source, &root, 0).await {
+            Ok(()) => destination.finish(&root).await.map(|()| root.digest),
+            Err(error) => Err(error),
+        };
+        copying.end(outcome, changed).await
+    }
+
+    async fn copy_export(
+        &self,
+        export: &Export,
+        from: &Place,
+        to: &Place,
+        options: &CopyOptions,
+        progress: &dyn Progress,
+    ) -> Result<Copied, Error> {
+        refuse_without_manifest(from, options)?;
+        let platform = match &options.select {
+            Select::WhatFits(platform) | Select::One(platform) => platform,
+            Select::All => return Err(Error::Settings(format!("{from} gives one platform, so --all cannot be had"))),
+        };
+        if matches!(to, Place::OciArchive { .. }) {
+            return self.through_layout(export, platform, from, to, options, progress).await;
+        }
+        let mut attempts = Attempts::new(self.settings().retries);
+        loop {
+            let destination = self.open_destination(to, false).await?;
+            let copying = Copying::new(&*destination, &options.mount_from, progress);
+            let outcome = copying.export(export, platform, to, options).await;
+            match copying.end(outcome, Some(makes_its_own(from))).await {
+                // The layers that are there already are not sent again.
+                Err(Error::Unreachable { .. }) if attempts.pause(None).await => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// In a tar a member has its name, which here is its digest, before its content: that takes a second reading.
+    async fn through_layout(
+        &self,
+        export: &Export,
+        platform: &Platform,
+        from: &Place,
+        to: &Place,
+        options: &CopyOptions,
+        progress: &dyn Progress,
+    ) -> Result<Copied, Error> {
+        let parent = scratch(&options.scratch)?;
+        let path = parent.path().join("layout");
+        let layout = Place::Layout { path, name: None };
+        let destination = self.open_destination(&layout, false).await?;
+        let copying = Copying::new(&*destination, &[], progress);
+        copying.export(export, platform, &layout, options).await?;
+        let Opened::Tree(source) = self.open_source(&layout, &options.scratch).await? else {
+            return Err(Error::Settings("a layout is read by digest".to_owned()));
+        };
+        let one = CopyOptions { preserve_digests: false, ..options.clone() };
+        let copied = self.copy_tree(&*source, &layout, to, &one, progress).await?;
+        Ok(Copied { changed: Some(makes_its_own(from)), ..copied })
+    }
+}
+
+fn scratch(directory: &Path) -> Result<tempfile::TempDir, Error> {
+    std::fs::create_dir_all(directory).map_err(crate::error::io_error("create", directory))?;
+    tempfile::tempdir_in(directory).map_err(crate::error::io_error("write into", directory))
+}
+
+/// Why a place gives an image another digest.
+fn makes_its_own(place: &Place) -> String {
+    match place {
+        Place::DockerDaemon { .. } => "Docker's daemon keeps no manifest and makes one of its own".to_owned(),
+        Place::ContainersStorage { .. } => "podman gives layers without compression, and no manifest".to_owned(),
+        _ => "a docker archive has no manifest whose digest could be kept".to_owned(),
+    }
+}
+
+fn refuse_without_manifest(from: &Place, options: &CopyOptions) -> Result<(), Error> {
+    match options.preserve_digests {
+        true => Err(Error::Settings(format!("the digest of {from} cannot be preserved: {}", makes_its_own(from)))),
+        false => Ok(()),
+    }
+}
+
+/// The document that is copied: the whole, or the image of one platform.
+async fn selected(
+    source: &dyn Source,
+    destination: &dyn Destination,
+    from: &Place,
+    to: &Place,
+    options: &CopyOptions,
+) -> Result<Document, Error> {
+    let mut document = source.root().await?;
+    let indexes = destination.abilities().indexes;
+    let platform = match &options.select {
+        Select::All if !indexes && matches!(document.content, Content::Index(_)) => {
+            return Err(Error::Settings(format!(
+                "{to} holds one platform; leave --all out, or name one with --platform"
+            )));
+        }
+        Select::All => return Ok(document),
+        Select::WhatFits(_) if indexes && source.is_complete() => return Ok(document),
+        Select::WhatFits(platform) | Select::One(platform) => platform,
+    };
+    for _ in 0..MAX_DEPTH {
+        match &document.content {
+            Content::Image(_) => return Ok(document),
+            Content::Index(index) => {
+                let entry = choose(index, platform, &from.to_string())?.clone();
+                document = source.document(&entry).await?;
+            }
+        }
+    }
+    Err(nested(&from.to_string()))
+}
+
+fn nested(what: &str) -> Error {
+    let reason = format!("its indexes are nested more than {MAX_DEPTH} deep");
+    Error::Unusable { what: what.to_owned(), reason }
 }
 
 /// One copy in progress.
 struct Copying<'a> {
-    from: &'a Registry,
-    source: &'a str,
-    uploader: Uploader<'a>,
-    /// The source repository, if it is at the same registry.
-    mount_from: Option<&'a str>,
-    parallel: usize,
+    destination: &'a dyn Destination,
+    mount_from: &'a [String],
     progress: &'a dyn Progress,
+    tally: Tally,
 }
 
-impl Client {
-    /// Copies an image, or all images of an index, to another name or registry.
-    ///
-    /// # Errors
-    /// As for a pull and a push.
-    pub async fn copy(&self, from: &Reference, to: &Reference, progress: &dyn Progress) -> Result<Copied, Error> {
-        let (source, document) = self.find(from).await?;
-        let destination = self.registry(to).await?;
-        let scopes = Scopes::push(to.repository());
-        let target = to.target();
-        if manifest_digest(&destination, to.repository(), &target, &scopes).await? == Some(document.digest) {
-            return Ok(Copied { digest: document.digest, up_to_date: true });
-        }
-        let copying = Copying {
-            from: &source,
-            source: from.repository(),
-            uploader: Uploader { registry: &destination, repository: to.repository(), scopes: &scopes },
-            mount_from: from.same_registry(to).then_some(from.repository()),
-            parallel: self.settings().parallel.max(1),
-            progress,
-        };
-        copying.contents(&document, 0).await?;
-        copying.put(&document, &target).await?;
-        Ok(Copied { digest: document.digest, up_to_date: false })
+impl<'a> Copying<'a> {
+    fn new(destination: &'a dyn Destination, mount_from: &'a [String], progress: &'a dyn Progress) -> Self {
+        Self { destination, mount_from, progress, tally: Tally::default() }
     }
-}
 
-impl Copying<'_> {
+    async fn end(self, outcome: Result<Digest, Error>, changed: Option<String>) -> Result<Copied, Error> {
+        match outcome {
+            Ok(digest) => Ok(self.tally.copied(digest, false, changed)),
+            Err(error) => {
+                self.destination.abandon();
+                Err(error)
+            }
+        }
+    }
+
     /// Copies what a manifest refers to.
     fn contents<'b>(
         &'b self,
+        source: &'b dyn Source,
         document: &'b Document,
         depth: usize,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + 'b>> {
+    ) -> BoxFuture<'b, Result<(), Error>> {
         Box::pin(async move {
             match &document.content {
                 Content::Image(image) => {
+                    let mut begun = BTreeSet::new();
+                    // An image may have the same layer twice.
                     let blobs = std::iter::once(&image.config).chain(&image.layers);
-                    stream::iter(blobs.map(Ok)).try_for_each_concurrent(self.parallel, |blob| self.blob(blob)).await
+                    let blobs = blobs.filter(|blob| begun.insert(blob.digest)).map(Ok);
+                    let parallel = self.destination.abilities().parallel;
+                    stream::iter(blobs)
+                        .try_for_each_concurrent(parallel, |wanted| async move {
+                            let blob = source.blob(wanted);
+                            self.blob(&*blob, source.repository()).await.map(drop)
+                        })
+                        .await
                 }
-                Content::Index(_) if depth == MAX_DEPTH => Err(Error::Unusable {
-                    what: self.source.to_owned(),
-                    reason: format!("its indexes are nested more than {MAX_DEPTH} deep"),
-                }),
+                Content::Index(_) if depth == MAX_DEPTH => Err(nested(&source.name())),
                 Content::Index(index) => {
                     for entry in &index.manifests {
-                        let target = entry.digest.to_string();
-                        let inner = manifest(self.from, self.source, &target).await?;
-                        self.contents(&inner, depth + 1).await?;
-                        self.put(&inner, &target).await?;
+                        let inner = source.document(entry).await?;
+                        self.contents(source, &inner, depth + 1).await?;
+                        self.destination.put_document(&inner).await?;
                     }
                     Ok(())
                 }
@@ -99,65 +345,95 @@ impl Copying<'_> {
         })
     }
 
-    async fn put(&self, document: &Document, target: &str) -> Result<(), Error> {
-        let Uploader { registry, repository, scopes } = &self.uploader;
-        put_manifest(registry, repository, target, scopes, &document.bytes, &document.media_type).await.map(drop)
-    }
-
-    async fn blob(&self, blob: &Descriptor) -> Result<(), Error> {
-        if self.uploader.has(blob.digest).await? {
-            return Ok(());
-        }
-        if let Some(from) = self.mount_from
-            && self.uploader.mount(blob.digest, from).await?
-        {
-            return Ok(());
-        }
-        let task = Task::start(self.progress, Activity::Push, &blob.digest.to_string(), Some(blob.size));
-        let mut attempts = Attempts::new(self.from.retries());
-        loop {
-            match self.pipe(blob).await {
-                Err(Error::Unreachable { .. }) if attempts.pause(None).await => {}
-                Err(error) => return Err(error),
-                Ok(()) => break,
+    /// Sends a blob, unless the destination has it or can get it in another way.
+    async fn blob(&self, blob: &dyn Blob, from: Option<(&str, &str)>) -> Result<Descriptor, Error> {
+        if let Some(known) = blob.known() {
+            if self.destination.has(known.digest).await? {
+                return Ok(known);
+            }
+            let host = from.map_or("", |(host, _)| host);
+            let others = self.mount_from.iter().map(|repository| (host, repository.as_str()));
+            for place in from.into_iter().chain(others) {
+                if self.destination.mount(known.digest, place).await? {
+                    self.tally.mounted.fetch_add(1, Ordering::Relaxed);
+                    return Ok(known);
+                }
             }
         }
-        task.advance(blob.size);
+        let known = blob.known();
+        let name = known.as_ref().map_or_else(|| "a layer".to_owned(), |known| known.digest.to_string());
+        let task = Task::start(self.progress, Activity::Push, &name, known.map(|known| known.size));
+        let put = self.destination.put(blob, &task).await?;
+        self.tally.bytes.fetch_add(put.size, Ordering::Relaxed);
+        self.tally.sent.fetch_add(1, Ordering::Relaxed);
         task.finish(Outcome::Done);
-        Ok(())
+        Ok(put)
     }
 
-    /// One answer's body becomes the other request's. The destination checks the digest.
-    async fn pipe(&self, blob: &Descriptor) -> Result<(), Error> {
-        let action = format!("read the blob {} of {}", blob.digest, self.source);
-        let url = self.from.url(&format!("{}/blobs/{}", self.source, blob.digest))?;
-        let location = self.uploader.closing(blob.digest).await?;
-        let send = || Ok(self.from.request(Method::GET, url.clone()));
-        let response = self.from.send(&action, &Scopes::pull(self.source), send).await?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => {
-                return Err(Error::NotFound { registry: self.from.name(), what: format!("the blob {}", blob.digest) });
+    /// Puts an image that is here. A destination that has to know digests before gets layers without compression.
+    async fn image(&self, image: &Image, options: &CopyOptions) -> Result<Digest, Error> {
+        let streams = self.destination.abilities().parallel > 1;
+        let compression = if streams { options.compression } else { Compression::None };
+        let mut layers = Vec::new();
+        for layer in &image.layers {
+            let blob = LayerBlob { layer, compression, cache: &options.cache };
+            let put = self.blob(&blob, None).await?;
+            // The media type of what was compressed on the way is known now.
+            layers.push(blob.known().unwrap_or(put));
+        }
+        let document = Document::parse(image.manifest_of(layers), None, "of the image")?;
+        self.finish(&document, image.config_bytes()).await
+    }
+
+    /// Puts what an archive gives, as it comes.
+    async fn export(
+        &self,
+        export: &Export,
+        platform: &Platform,
+        to: &Place,
+        options: &CopyOptions,
+    ) -> Result<Digest, Error> {
+        let streams = self.destination.abilities().parallel > 1;
+        let compression = if streams { options.compression } else { Compression::None };
+        let mut events = export.events(compression);
+        let mut stored = BTreeMap::new();
+        while let Some(event) = events.recv().await {
+            let documents = match event? {
+                Event::Layer(blob) => {
+                    let before = blob.named.and_then(|diff_id| remembered(&options.cache, diff_id, compression));
+                    let put = match before {
+                        Some(known)
+                            if compression != Compression::None && self.destination.has(known.digest).await? =>
+                        {
+                            known
+                        }
+                        _ => {
+                            let put = self.blob(&blob, None).await?;
+                            blob.known().unwrap_or(put)
+                        }
+                    };
+                    if let Some(diff_id) = blob.named.filter(|named| *named != put.digest) {
+                        let known = image::Blob { digest: put.digest, size: put.size };
+                        options.cache.set_compressed(&diff_id, compression, &known)?;
+                    }
+                    stored.insert(blob.member.clone(), put);
+                    continue;
+                }
+                Event::End(documents) => documents,
+            };
+            let assembled = documents.assemble(platform, &stored, export.name())?;
+            if let Place::Registry(reference) = to {
+                let there = self.destination.current().await?;
+                check_tag(reference, &reference.target(), there, assembled.document.digest, options.force)?;
             }
-            _ => return Err(self.from.refused(&action, response).await),
+            return self.finish(&assembled.document, &assembled.config).await;
         }
-        let Uploader { registry, repository, scopes } = &self.uploader;
-        let action = format!("push the blob {} to {repository}", blob.digest);
-        let mut body = Some(Body::from(response));
-        let send = || {
-            // A second attempt would need a second answer; the permission was found out before.
-            let body = body.take().ok_or_else(|| Error::Unreachable {
-                registry: registry.name(),
-                action: action.clone(),
-                message: "it asked for another authorization in the middle".to_owned(),
-            })?;
-            let request = registry.request(Method::PUT, location.clone()).header(CONTENT_LENGTH, blob.size);
-            Ok(request.header(CONTENT_TYPE, "application/octet-stream").body(body))
-        };
-        let response = registry.send_once(&action, scopes, send).await?;
-        match response.status() {
-            StatusCode::CREATED => Ok(()),
-            _ => Err(registry.refused(&action, response).await),
-        }
+        Err(Error::Unusable { what: export.name().to_owned(), reason: "its archive has no end".to_owned() })
+    }
+
+    async fn finish(&self, document: &Document, config: &[u8]) -> Result<Digest, Error> {
+        self.blob(&BytesBlob::new(image::media::CONFIG, config), None).await?;
+        self.destination.finish(document).await?;
+        Ok(document.digest)
     }
 }

@@ -1,13 +1,13 @@
-//! Credentials from the files that `docker login` and `podman login` write, and from credential helpers.
+//! Finding credentials in the files that `docker login` and `podman login` write, and with credential helpers.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
+
+use crate::credential_helper::Helper;
 
 /// How to be admitted.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,6 +69,11 @@ struct AuthFile {
 struct Entry {
     #[serde(default)]
     auth: String,
+    // Pull secrets of Kubernetes have these beside, or instead of, `auth`.
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    password: String,
     #[serde(default, rename = "identitytoken")]
     identity_token: String,
 }
@@ -94,7 +99,7 @@ pub(crate) fn find(files: &[PathBuf], host: &str, repository: &str) -> Result<Op
 fn in_file(file: &AuthFile, path: &Path, host: &str, repository: &str) -> Result<Option<Credential>, CredentialError> {
     for key in keys(host, repository) {
         if let Some(helper) = file.helpers.iter().find(|(name, _)| normalized(name) == key).map(|(_, helper)| helper) {
-            return ask_helper(helper, &key);
+            return Helper::new(helper)?.get(&key);
         }
         let entry = file.auths.iter().find(|(name, _)| normalized(name) == key).map(|(_, entry)| entry);
         if let Some(credential) = entry.map(|entry| entry.credential(path)).transpose()?.flatten() {
@@ -102,13 +107,15 @@ fn in_file(file: &AuthFile, path: &Path, host: &str, repository: &str) -> Result
         }
     }
     match &file.store {
-        Some(helper) => ask_helper(helper, if host == "docker.io" { HUB_KEY } else { host }),
+        Some(helper) => Helper::new(helper)?.get(docker_key(host)),
         None => Ok(None),
     }
 }
 
-/// The name under which Docker keeps the account of its own registry.
-const HUB_KEY: &str = "https://index.docker.io/v1/";
+/// The name under which Docker keeps a registry: its own Hub has an old one.
+pub(crate) fn docker_key(host: &str) -> &str {
+    if host == "docker.io" { "https://index.docker.io/v1/" } else { host }
+}
 
 /// The most specific key first: `host/a/b`, `host/a`, `host`.
 fn keys(host: &str, repository: &str) -> Vec<String> {
@@ -123,7 +130,7 @@ fn keys(host: &str, repository: &str) -> Vec<String> {
 }
 
 /// A key as old and new tools write it, reduced to `host[/path]`.
-fn normalized(key: &str) -> String {
+pub(crate) fn normalized(key: &str) -> String {
     let bare = key.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
     let bare = bare.trim_end_matches("/v1").trim_end_matches("/v2");
     if bare == "index.docker.io" || bare == "registry-1.docker.io" { "docker.io".to_owned() } else { bare.to_owned() }
@@ -135,7 +142,8 @@ impl Entry {
             return Ok(Some(Credential::RefreshToken(self.identity_token.clone())));
         }
         if self.auth.is_empty() {
-            return Ok(None);
+            let account = || Credential::Password { user: self.username.clone(), password: self.password.clone() };
+            return Ok((!self.username.is_empty()).then(account));
         }
         let decoded = BASE64_STANDARD.decode(self.auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let Some((user, password)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
@@ -145,40 +153,6 @@ impl Entry {
         let password = password.trim_end_matches('\0').to_owned();
         Ok(Some(Credential::Password { user: user.to_owned(), password }))
     }
-}
-
-/// Speaks the protocol of docker-credential-helpers.
-fn ask_helper(name: &str, host: &str) -> Result<Option<Credential>, CredentialError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Answer {
-        username: String,
-        secret: String,
-    }
-    let helper = format!("docker-credential-{name}");
-    let failed = |reason: String| CredentialError::Helper { helper: helper.clone(), host: host.to_owned(), reason };
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) {
-        return Err(failed("its name has characters that no program's name should have".into()));
-    }
-    let mut command = Command::new(&helper);
-    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(host.as_bytes()).map_err(|error| failed(error.to_string()))?;
-    }
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
-    if !output.status.success() {
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        if said.contains("credentials not found") {
-            return Ok(None);
-        }
-        return Err(failed(said.trim().to_owned()));
-    }
-    let answer: Answer = serde_json::from_slice(&output.stdout).map_err(|error| failed(error.to_string()))?;
-    Ok(Some(match answer.username.as_str() {
-        "<token>" => Credential::RefreshToken(answer.secret),
-        _ => Credential::Password { user: answer.username, password: answer.secret },
-    }))
 }
 
 #[cfg(test)]
@@ -207,7 +181,8 @@ mod tests {
         std::fs::write(
             &second,
             format!(
-                r#"{{"auths":{{"https://index.docker.io/v1/":{{"auth":"{}"}},"gcr.io":{{"identitytoken":"t"}},"x":{{}}}}}}"#,
+                r#"{{"auths":{{"https://index.docker.io/v1/":{{"auth":"{}"}},"gcr.io":{{"identitytoken":"t"}},"x":{{}},
+                "k8s.io":{{"username":"u","password":"p"}}}}}}"#,
                 encode("hub:a:b")
             ),
         )
@@ -217,6 +192,7 @@ mod tests {
         assert_eq!(find(&files, "quay.io", "teams/app").unwrap(), password("all", "2"));
         assert_eq!(find(&files, "docker.io", "library/alpine").unwrap(), password("hub", "a:b"));
         assert_eq!(find(&files, "gcr.io", "a").unwrap(), Some(Credential::RefreshToken("t".into())));
+        assert_eq!(find(&files, "k8s.io", "a").unwrap(), password("u", "p"));
         assert_eq!(find(&files, "ghcr.io", "a").unwrap(), None);
     }
 

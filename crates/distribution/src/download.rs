@@ -1,158 +1,139 @@
-//! Getting a blob into a file: streamed, verified, taken up again where the connection broke.
+//! Getting a blob from a registry: as a stream that is taken up again where the connection broke.
 
-use std::fs::{self, File};
-use std::io::{self, Seek, Write};
-use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use image::media::Descriptor;
 use reqwest::header::RANGE;
 use reqwest::{Method, Response, StatusCode};
-use sha2::{Digest as _, Sha256};
-use store::progress::{Activity, Outcome, Progress, Task};
 
-use crate::error::{Error, io_error};
+use crate::blob::Blob;
+use crate::byte_stream::{ByteStream, wrapped};
+use crate::error::{Error, chain};
 use crate::registry::{Registry, Scopes};
 use crate::retry::Attempts;
 
-/// How much is gathered before it is hashed and written on a blocking thread.
-const BATCH: usize = 1 << 20;
-
-/// A file being filled.
-struct Partial {
-    file: File,
-    hash: Sha256,
-    length: u64,
+/// A blob of a repository.
+#[derive(Clone)]
+pub(crate) struct RemoteBlob {
+    pub registry: Arc<Registry>,
+    pub repository: String,
+    pub descriptor: Descriptor,
 }
 
-/// Gets the blob that `wanted` describes into the file `path`, which must not exist and does only when all is right.
-pub(crate) async fn blob(
-    registry: &Registry,
-    repository: &str,
-    wanted: &Descriptor,
-    path: &Path,
-    progress: &dyn Progress,
-) -> Result<(), Error> {
-    let partial_path = path.with_extension("partial");
-    let task = Task::start(progress, Activity::Pull, &wanted.digest.to_string(), Some(wanted.size));
-    let outcome = fill(registry, repository, wanted, &partial_path, &task).await;
-    if let Err(error) = outcome {
-        // The first error is the one that matters.
-        let _ = fs::remove_file(&partial_path);
-        return Err(error);
+impl Blob for RemoteBlob {
+    fn open(&self, skip: u64) -> ByteStream {
+        let download = Download {
+            blob: self.clone(),
+            position: skip,
+            answer: None,
+            discard: 0,
+            attempts: Attempts::new(self.registry.retries()),
+        };
+        let next = |mut download: Download| async move {
+            let piece = download.next().await.map_err(wrapped)?;
+            Ok(piece.map(|piece| (piece, download)))
+        };
+        stream::try_unfold(download, next).boxed()
     }
-    fs::rename(&partial_path, path).map_err(io_error("finish", path))?;
-    task.finish(Outcome::Done);
-    Ok(())
+
+    fn known(&self) -> Option<Descriptor> {
+        Some(self.descriptor.clone())
+    }
 }
 
-async fn fill(
-    registry: &Registry,
-    repository: &str,
-    wanted: &Descriptor,
-    path: &Path,
-    task: &Task<'_>,
-) -> Result<(), Error> {
-    let file = File::create(path).map_err(io_error("create", path))?;
-    let mut partial = Partial { file, hash: Sha256::new(), length: 0 };
-    let action = format!("read the blob {} of {repository}", wanted.digest);
-    let url = registry.url(&format!("{repository}/blobs/{}", wanted.digest))?;
-    let mut attempts = Attempts::new(registry.retries());
-    while partial.length < wanted.size {
-        let from = partial.length;
+/// A blob on its way.
+struct Download {
+    blob: RemoteBlob,
+    /// The number of bytes that came or were not wanted.
+    position: u64,
+    answer: Option<Response>,
+    /// What to leave out of the answer, whose registry does not know ranges.
+    discard: u64,
+    attempts: Attempts,
+}
+
+impl Download {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        while self.position < self.blob.descriptor.size {
+            let mut answer = match self.answer.take() {
+                Some(answer) => answer,
+                None => self.ask().await?,
+            };
+            let broken = match answer.chunk().await {
+                Ok(Some(piece)) => {
+                    self.answer = Some(answer);
+                    match self.wanted(piece)? {
+                        piece if piece.is_empty() => continue,
+                        piece => return Ok(Some(piece)),
+                    }
+                }
+                Ok(None) => "the answer ended too early".to_owned(),
+                Err(error) => chain(&error),
+            };
+            if !self.attempts.pause(None).await {
+                let (registry, action) = (self.blob.registry.name(), self.action());
+                return Err(Error::Unreachable { registry, action, message: broken });
+            }
+        }
+        match &mut self.answer {
+            // One byte more would be another blob.
+            Some(answer) => match answer.chunk().await {
+                Ok(Some(_)) => Err(self.too_long()),
+                _ => Ok(None),
+            },
+            None => Ok(None),
+        }
+    }
+
+    fn action(&self) -> String {
+        format!("read the blob {} of {}", self.blob.descriptor.digest, self.blob.repository)
+    }
+
+    async fn ask(&mut self) -> Result<Response, Error> {
+        let RemoteBlob { registry, repository, descriptor } = &self.blob;
+        let url = registry.url(&format!("{repository}/blobs/{}", descriptor.digest))?;
+        let (action, from) = (self.action(), self.position);
         let send = || {
             let request = registry.request(Method::GET, url.clone());
             Ok(if from > 0 { request.header(RANGE, format!("bytes={from}-")) } else { request })
         };
-        let response = registry.send(&action, &Scopes::pull(repository), send).await?;
-        match response.status() {
-            StatusCode::PARTIAL_CONTENT => {}
-            StatusCode::OK => partial.restart().map_err(io_error("rewrite", path))?,
+        let answer = registry.send(&action, &Scopes::pull(repository), send).await?;
+        match answer.status() {
+            StatusCode::PARTIAL_CONTENT => self.discard = 0,
+            StatusCode::OK => self.discard = from,
             StatusCode::NOT_FOUND => {
-                let what = format!("the blob {} of {repository}", wanted.digest);
+                let what = format!("blob {} of {repository}", descriptor.digest);
                 return Err(Error::NotFound { registry: registry.name(), what });
             }
-            _ => return Err(registry.refused(&action, response).await),
+            _ => return Err(registry.refused(&action, answer).await),
         }
-        let (back, outcome) = receive(partial, response, wanted.size, task).await.map_err(io_error("write", path))?;
-        partial = back;
-        let broken = match outcome {
-            Ok(()) if partial.length < wanted.size => "the answer ended too early".to_owned(),
-            Ok(()) => break,
-            Err(message) => message,
-        };
-        // What came counts as a success of its own: only attempts that bring nothing are limited.
-        if partial.length > from {
-            attempts = Attempts::new(registry.retries());
-        }
-        if !attempts.pause(None).await {
-            return Err(Error::Unreachable { registry: registry.name(), action, message: broken });
-        }
-    }
-    let found = hex::encode(partial.hash.finalize());
-    if found != wanted.digest.hex() {
-        return Err(Error::Corrupt {
-            what: format!("the blob of {repository}"),
-            registry: registry.name(),
-            expected: wanted.digest.to_string(),
-            found: format!("sha256:{found}"),
-        });
-    }
-    partial.file.sync_data().map_err(io_error("write", path))
-}
-
-/// Appends an answer's body. The inner error is the connection's; more bytes than announced are one too.
-async fn receive(
-    mut partial: Partial,
-    mut response: Response,
-    size: u64,
-    task: &Task<'_>,
-) -> io::Result<(Partial, Result<(), String>)> {
-    loop {
-        let (batch, end) = next_batch(&mut response).await;
-        let length: u64 = batch.iter().map(|piece| piece.len() as u64).sum();
-        if partial.length + length > size {
-            return Ok((partial, Err(format!("more than the {size} bytes of the manifest came"))));
-        }
-        partial = tokio::task::spawn_blocking(move || partial.append(&batch)).await.map_err(io::Error::other)??;
-        task.advance(length);
-        if let Some(end) = end {
-            return Ok((partial, end));
-        }
-    }
-}
-
-async fn next_batch(response: &mut Response) -> (Vec<Bytes>, Option<Result<(), String>>) {
-    let (mut batch, mut size) = (Vec::new(), 0);
-    while size < BATCH {
-        match response.chunk().await {
-            Ok(Some(piece)) => {
-                size += piece.len();
-                batch.push(piece);
-            }
-            Ok(None) => return (batch, Some(Ok(()))),
-            Err(error) => return (batch, Some(Err(crate::error::chain(&error)))),
-        }
-    }
-    (batch, None)
-}
-
-impl Partial {
-    fn append(mut self, batch: &[Bytes]) -> io::Result<Partial> {
-        for piece in batch {
-            self.file.write_all(piece)?;
-            self.hash.update(piece);
-            self.length += piece.len() as u64;
-        }
-        Ok(self)
+        Ok(answer)
     }
 
-    /// For a registry that does not know ranges.
-    fn restart(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        self.hash = Sha256::new();
-        self.length = 0;
-        Ok(())
+    /// What is new of a piece. What came counts as a success of its own: only attempts that bring nothing are limited.
+    fn wanted(&mut self, piece: Bytes) -> Result<Bytes, Error> {
+        let known = self.discard.min(piece.len() as u64);
+        self.discard -= known;
+        let piece = piece.slice(known as usize..);
+        self.position += piece.len() as u64;
+        if self.position > self.blob.descriptor.size {
+            return Err(self.too_long());
+        }
+        if !piece.is_empty() {
+            self.attempts = Attempts::new(self.blob.registry.retries());
+        }
+        Ok(piece)
+    }
+
+    fn too_long(&self) -> Error {
+        let (digest, size) = (self.blob.descriptor.digest, self.blob.descriptor.size);
+        Error::Corrupt {
+            what: format!("the blob of {}", self.blob.repository),
+            registry: self.blob.registry.name(),
+            expected: digest.to_string(),
+            found: format!("more than {size} bytes"),
+        }
     }
 }

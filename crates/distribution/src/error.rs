@@ -89,6 +89,34 @@ pub enum Error {
         /// The whole chain of causes.
         message: String,
     },
+    /// A program or daemon that a transport needs is not there.
+    #[error("{what}: {reason}")]
+    Missing {
+        /// What is needed, and by what.
+        what: String,
+        /// Why it cannot be used.
+        reason: String,
+        /// What to do about it.
+        help: String,
+    },
+    /// A program or daemon that a transport needs has failed.
+    #[error("{program} failed to {action}: {message}")]
+    Program {
+        /// The program.
+        program: String,
+        /// What it was to do.
+        action: String,
+        /// Its own last words.
+        message: String,
+    },
+    /// The configuration forbids to talk to the registry.
+    #[error("{reference} is blocked by {}", file.display())]
+    Blocked {
+        /// The image.
+        reference: String,
+        /// The file that says so.
+        file: PathBuf,
+    },
     /// A file here.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -116,6 +144,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a user can do about it, where there is something.
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            Error::Missing { help, .. } => Some(help),
+            _ => None,
+        }
+    }
+
     /// Whether the next mirror may have better luck.
     pub(crate) fn try_elsewhere(&self) -> bool {
         !matches!(self, Error::Io { .. } | Error::Settings(_) | Error::Platform { .. } | Error::Image(_))

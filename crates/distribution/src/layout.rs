@@ -2,27 +2,58 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use image::Digest;
+use bytes::Bytes;
+use futures_util::StreamExt;
 use image::layout::{IMAGE_NAME, REF_NAME};
 use image::media::{self, Descriptor, Index, canonical_json};
+use image::{Digest, Hashing};
+use store::progress::Task;
 
+use crate::blob::Blob;
+use crate::byte_stream::{ByteStream, unwrapped};
 use crate::error::{Error, io_error};
 
-/// A layout in the making.
+/// How much is gathered before it is hashed and written on a blocking thread.
+const BATCH: usize = 1 << 20;
+/// No index of a layout is larger.
+const INDEX_LIMIT: u64 = 16 << 20;
+
+/// A layout that images are written to.
 pub(crate) struct Layout {
     directory: PathBuf,
+    /// Whether the directory was not there before.
+    is_new: bool,
+    partials: AtomicU64,
 }
 
 impl Layout {
     /// Starts a layout in `directory`, which must not exist.
     pub fn create(directory: &Path) -> Result<Layout, Error> {
         fs::create_dir(directory).map_err(io_error("create", directory))?;
+        Layout::prepare(directory, true)
+    }
+
+    /// Goes on with the layout in `directory`, or starts one if there is nothing or an empty directory.
+    pub fn extend(directory: &Path) -> Result<Layout, Error> {
+        let is_new = !directory.exists();
+        let foreign = !is_new
+            && !directory.join("oci-layout").is_file()
+            && fs::read_dir(directory).map_err(io_error("read", directory))?.next().is_some();
+        if foreign {
+            let what = directory.display().to_string();
+            return Err(Error::Unusable { what, reason: "it is there, and is no OCI layout".to_owned() });
+        }
+        Layout::prepare(directory, is_new)
+    }
+
+    fn prepare(directory: &Path, is_new: bool) -> Result<Layout, Error> {
         let blobs = directory.join("blobs/sha256");
         fs::create_dir_all(&blobs).map_err(io_error("create", &blobs))?;
-        Ok(Layout { directory: directory.to_owned() })
+        Ok(Layout { directory: directory.to_owned(), is_new, partials: AtomicU64::new(0) })
     }
 
     /// Where a blob belongs.
@@ -35,29 +66,109 @@ impl Layout {
         self.write(&self.blob_path(&Digest::of(bytes)), bytes)
     }
 
-    /// Finishes the layout with one manifest, under `name:tag` if given.
-    pub fn finish(&self, mut manifest: Descriptor, name: Option<(&str, &str)>) -> Result<(), Error> {
-        if let Some((name, tag)) = name {
-            manifest.annotations.insert(IMAGE_NAME.to_owned(), format!("{name}:{tag}"));
-            manifest.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
+    /// Writes a blob as it comes; it exists only when its digest is right. Gives its digest and size.
+    pub async fn receive(&self, blob: &dyn Blob, from: &str, task: &Task<'_>) -> Result<(Digest, u64), Error> {
+        let number = self.partials.fetch_add(1, Ordering::Relaxed);
+        let name = format!(".{}-{number}.partial", std::process::id());
+        let path = self.directory.join("blobs/sha256").join(name);
+        let outcome = fill(&path, blob.open(0), task).await;
+        let checked = outcome.and_then(|found| match blob.known() {
+            Some(known) if known.digest != found.0 => {
+                let (expected, found) = (known.digest.to_string(), found.0.to_string());
+                Err(Error::Corrupt { what: "a blob".to_owned(), registry: from.to_owned(), expected, found })
+            }
+            _ => Ok(found),
+        });
+        let finished = checked.and_then(|found| {
+            let place = self.blob_path(&found.0);
+            fs::rename(&path, &place).map_err(io_error("finish", &place)).map(|()| found)
+        });
+        if finished.is_err() {
+            // The first error is the one that matters.
+            let _ = fs::remove_file(&path);
         }
-        let index = Index {
+        finished
+    }
+
+    /// The manifests that the layout has.
+    pub fn index(&self) -> Result<Index, Error> {
+        let path = self.directory.join("index.json");
+        let empty = Index {
             schema_version: 2,
             media_type: Some(media::INDEX.to_owned()),
-            manifests: vec![manifest],
+            manifests: Vec::new(),
             annotations: BTreeMap::new(),
         };
-        self.write(&self.directory.join("index.json"), &canonical_json(&index))?;
-        self.write(&self.directory.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)
+        let size = match fs::metadata(&path) {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(empty),
+            Err(error) => return Err(io_error("read", &path)(error)),
+        };
+        let unusable = |reason: String| Error::Unusable { what: path.display().to_string(), reason };
+        if size > INDEX_LIMIT {
+            return Err(unusable("it is too large".to_owned()));
+        }
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+        serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))
+    }
+
+    /// Adds a manifest, under `name:tag` if given, in place of another of that tag. It is the last thing that is written,
+    /// so that an interrupted copy leaves the layout as it was.
+    pub fn finish(&self, mut manifest: Descriptor, name: Option<&str>, tag: Option<&str>) -> Result<(), Error> {
+        if let (Some(name), Some(tag)) = (name, tag) {
+            manifest.annotations.insert(IMAGE_NAME.to_owned(), format!("{name}:{tag}"));
+        }
+        manifest.annotations.extend(tag.map(|tag| (REF_NAME.to_owned(), tag.to_owned())));
+        let mut index = self.index()?;
+        index.manifests.retain(|entry| entry.annotations.get(REF_NAME) != manifest.annotations.get(REF_NAME));
+        index.manifests.push(manifest);
+        self.write(&self.directory.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        self.write(&self.directory.join("index.json"), &canonical_json(&index))
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-        let mut file = File::create(path).map_err(io_error("create", path))?;
-        file.write_all(bytes).and_then(|()| file.sync_data()).map_err(io_error("write", path))
+        let partial = path.with_extension(format!("{}.partial", std::process::id()));
+        let mut file = File::create(&partial).map_err(io_error("create", &partial))?;
+        file.write_all(bytes).and_then(|()| file.sync_data()).map_err(io_error("write", &partial))?;
+        fs::rename(&partial, path).map_err(io_error("finish", path))
     }
 
-    /// Removes everything, after an error that matters more than a failure to do so.
-    pub fn abandon(self) {
-        let _ = fs::remove_dir_all(&self.directory);
+    /// Removes everything that was not there before, after an error that matters more than a failure to do so.
+    pub fn abandon(&self) {
+        if self.is_new {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
     }
+}
+
+/// Writes what comes into a file.
+async fn fill(path: &Path, mut bytes: ByteStream, task: &Task<'_>) -> Result<(Digest, u64), Error> {
+    let mut out = Hashing::new(File::create(path).map_err(io_error("create", path))?);
+    loop {
+        let (mut batch, mut size, mut ended) = (Vec::new(), 0, false);
+        while size < BATCH && !ended {
+            match bytes.next().await {
+                Some(piece) => {
+                    let piece = piece.map_err(|error| unwrapped(error, "a blob"))?;
+                    size += piece.len();
+                    batch.push(piece);
+                }
+                None => ended = true,
+            }
+        }
+        let appended = tokio::task::spawn_blocking(move || append(out, &batch)).await;
+        out = appended.map_err(io::Error::other).flatten().map_err(io_error("write", path))?;
+        task.advance(size as u64);
+        if ended {
+            break;
+        }
+    }
+    let (digest, length, file) = out.finish();
+    file.sync_data().map_err(io_error("write", path))?;
+    Ok((digest, length))
+}
+
+fn append(mut out: Hashing<File>, batch: &[Bytes]) -> io::Result<Hashing<File>> {
+    batch.iter().try_for_each(|piece| out.write_all(piece))?;
+    Ok(out)
 }

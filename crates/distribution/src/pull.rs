@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::{TryStreamExt, stream};
 use image::Digest;
 use image::media::{Descriptor, Manifest, Platform};
-use store::progress::Progress;
+use store::progress::{Activity, Outcome, Progress, Task};
 
-use crate::client::{Client, manifest};
+use crate::client::{Client, Found, manifest};
 use crate::documents::{Content, Document, choose};
-use crate::download;
+use crate::download::RemoteBlob;
 use crate::error::Error;
 use crate::layout::Layout;
 use crate::reference::Reference;
-use crate::registry::Registry;
 
 /// An index may point to an index; deeper than this is a mistake or malice.
 const MAX_DEPTH: usize = 4;
@@ -45,14 +45,14 @@ impl Client {
         name: Option<(&str, &str)>,
         progress: &dyn Progress,
     ) -> Result<Pulled, Error> {
-        let (registry, found) = self.find(reference).await?;
-        let resolved = found.digest;
-        let (entry, document, image) = for_platform(&registry, reference, found, platform).await?;
+        let found = self.find(reference).await?;
+        let resolved = found.document.digest;
+        let (entry, document, image) = for_platform(&found, reference, platform).await?;
         let layout = Layout::create(directory)?;
-        let outcome = fill(self, &registry, reference, &image, &layout, progress).await;
+        let outcome = fill(self, &found, &image, &layout, progress).await;
         let finished = outcome.and_then(|bytes| {
             layout.write_blob(&document.bytes)?;
-            layout.finish(entry, name)?;
+            layout.finish(entry, name.map(|(name, _)| name), name.map(|(_, tag)| tag))?;
             Ok(Pulled { resolved, manifest: document.digest, bytes })
         });
         if finished.is_err() {
@@ -64,11 +64,11 @@ impl Client {
 
 /// Follows indexes to the platform's image manifest.
 async fn for_platform(
-    registry: &Registry,
+    found: &Found,
     reference: &Reference,
-    mut document: Document,
     platform: &Platform,
 ) -> Result<(Descriptor, Document, Manifest), Error> {
+    let mut document = found.document.clone();
     let mut entry = document.descriptor();
     for _ in 0..MAX_DEPTH {
         let chosen = match &document.content {
@@ -78,7 +78,7 @@ async fn for_platform(
             }
             Content::Index(index) => choose(index, platform, &reference.to_string())?.clone(),
         };
-        document = manifest(registry, reference.repository(), &chosen.digest.to_string()).await?;
+        document = manifest(&found.registry, &found.repository, &chosen.digest.to_string()).await?;
         // Without the platform: the one image of a layout is meant, also on a machine of another kind.
         entry = document.descriptor();
     }
@@ -88,8 +88,7 @@ async fn for_platform(
 
 async fn fill(
     client: &Client,
-    registry: &Registry,
-    reference: &Reference,
+    found: &Found,
     image: &Manifest,
     layout: &Layout,
     progress: &dyn Progress,
@@ -100,8 +99,12 @@ async fn fill(
     let bytes = wanted.values().map(|blob| blob.size).sum();
     stream::iter(wanted.into_values().map(Ok))
         .try_for_each_concurrent(client.settings().parallel.max(1), |blob| async move {
-            let path = layout.blob_path(&blob.digest);
-            download::blob(registry, reference.repository(), blob, &path, progress).await
+            let (registry, repository) = (Arc::clone(&found.registry), found.repository.clone());
+            let task = Task::start(progress, Activity::Pull, &blob.digest.to_string(), Some(blob.size));
+            let remote = RemoteBlob { registry, repository, descriptor: blob.clone() };
+            layout.receive(&remote, &remote.registry.name(), &task).await?;
+            task.finish(Outcome::Done);
+            Ok::<_, Error>(())
         })
         .await?;
     Ok(bytes)

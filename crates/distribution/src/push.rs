@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::{TryStreamExt, stream};
-use image::media::{self, Descriptor};
-use image::{BlobReader, Compression, Digest, Image, ImageError, Layer, LayerCache, platforms};
+use image::media;
+use image::{Compression, Digest, Image, ImageError, LayerCache, platforms};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use store::progress::{Activity, Outcome, Progress, Task};
 
+use crate::blob::{Blob, LayerBlob};
 use crate::client::{Client, manifest_digest};
 use crate::error::Error;
 use crate::reference::Reference;
 use crate::registry::{Registry, Scopes};
-use crate::upload::{Blob, Uploader};
+use crate::upload::Uploader;
 
 /// How to push.
 #[derive(Debug, Clone)]
@@ -50,21 +51,6 @@ struct Tally {
     bytes: AtomicU64,
     sent: AtomicUsize,
     mounted: AtomicUsize,
-}
-
-struct LayerBlob<'a> {
-    layer: &'a Layer,
-    options: &'a PushOptions,
-}
-
-impl Blob for LayerBlob<'_> {
-    fn open(&self) -> BlobReader {
-        self.layer.read_blob(self.options.compression, &self.options.cache)
-    }
-
-    fn known(&self) -> Option<Descriptor> {
-        self.layer.known_blob(self.options.compression, &self.options.cache)
-    }
 }
 
 impl Client {
@@ -194,7 +180,7 @@ pub(crate) fn is_version(tag: &str) -> bool {
     tag.strip_prefix('v').unwrap_or(tag).starts_with(|c: char| c.is_ascii_digit())
 }
 
-fn check_tag(reference: &Reference, tag: &str, there: Option<Digest>, new: Digest, force: bool) -> Result<(), Error> {
+pub(crate) fn check_tag(reference: &Reference, tag: &str, there: Option<Digest>, new: Digest, force: bool) -> Result<(), Error> {
     match there {
         Some(current) if current != new && is_version(tag) && !force => Err(Error::TagMoves {
             reference: format!("{}/{}:{tag}", reference.host(), reference.repository()),
@@ -218,7 +204,8 @@ async fn send_blobs(
     let layers = images.iter().flat_map(|image| &image.layers).filter(|layer| begun.insert(*layer.diff_id()));
     stream::iter(layers.map(Ok))
         .try_for_each_concurrent(client.settings().parallel.max(1), |layer| {
-            send_layer(uploader, LayerBlob { layer, options }, progress, tally)
+            let blob = LayerBlob { layer, compression: options.compression, cache: &options.cache };
+            send_layer(uploader, blob, &options.mount_from, progress, tally)
         })
         .await?;
     for config in images.iter().map(Image::config_bytes) {
@@ -234,6 +221,7 @@ async fn send_blobs(
 async fn send_layer(
     uploader: &Uploader<'_>,
     blob: LayerBlob<'_>,
+    mount_from: &[String],
     progress: &dyn Progress,
     tally: &Tally,
 ) -> Result<(), Error> {
@@ -242,7 +230,7 @@ async fn send_layer(
         if uploader.has(known.digest).await? {
             return Ok(());
         }
-        for from in &blob.options.mount_from {
+        for from in mount_from {
             if from != uploader.repository && uploader.mount(known.digest, from).await? {
                 tally.mounted.fetch_add(1, Ordering::Relaxed);
                 return Ok(());

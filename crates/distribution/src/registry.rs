@@ -6,20 +6,18 @@ use std::time::Instant;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::{Host, Url};
 
 use crate::challenge::Challenge;
+use crate::complaint;
 use crate::credentials::{self, Credential};
 use crate::error::{Error, chain};
+use crate::rate_limit::RateLimit;
 use crate::retry::{Attempts, is_transient, retry_after};
 use crate::settings::{Retries, Settings};
-use crate::tls::{self, Trust};
+use crate::tls::{self, Certificates, Trust};
 use crate::token::{Token, TokenRequest};
-
-/// How much of an error's text is shown.
-const SHOWN_ERROR: usize = 500;
 
 /// One address of a registry that has answered.
 pub(crate) struct Registry {
@@ -33,6 +31,7 @@ pub(crate) struct Registry {
     auth_files: Vec<PathBuf>,
     challenge: Mutex<Option<Challenge>>,
     tokens: Mutex<HashMap<String, Token>>,
+    limit: std::sync::Mutex<Option<RateLimit>>,
 }
 
 /// What a request needs permission for.
@@ -72,12 +71,12 @@ impl Scopes {
 }
 
 /// An address to try for a host, most preferred first.
-pub(crate) fn addresses(host: &str, settings: &Settings) -> Vec<(String, Trust)> {
+pub(crate) fn addresses(host: &str, insecure: bool) -> Vec<(String, Trust)> {
     let api_host = if host == "docker.io" { "registry-1.docker.io" } else { host };
     if is_loopback(api_host) {
         return vec![(format!("http://{api_host}"), Trust::Loopback), (format!("https://{api_host}"), Trust::Loopback)];
     }
-    if settings.registries.insecure.contains(host) {
+    if insecure {
         return vec![(format!("https://{api_host}"), Trust::Insecure), (format!("http://{api_host}"), Trust::Insecure)];
     }
     vec![(format!("https://{api_host}"), Trust::Verified)]
@@ -123,12 +122,13 @@ impl Registry {
         base.set_path("/v2/");
         let registry = Registry {
             host: host.to_owned(),
-            http: tls::client(trust, settings.certificate_file.as_deref())?,
+            http: tls::client(trust, &Certificates::of_host(settings, host)?)?,
             retries: settings.retries,
             given: settings.credentials.get(host).cloned(),
             auth_files: settings.auth_files.clone(),
             challenge: Mutex::new(None),
             tokens: Mutex::default(),
+            limit: std::sync::Mutex::default(),
             base: base.clone(),
         };
         let response = registry.say_hello().await?;
@@ -159,6 +159,11 @@ impl Registry {
                 return Ok(response);
             }
         }
+    }
+
+    /// The host with its port, as references name it.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// The address, for messages.
@@ -214,6 +219,7 @@ impl Registry {
         loop {
             let request = self.with_authorization(build()?.build(), action, scopes).await?;
             let response = self.http.execute(request).await.map_err(|error| self.unreachable(action, &error))?;
+            self.note_limit(&response);
             match response.status() {
                 StatusCode::UNAUTHORIZED if !asked_again => {
                     asked_again = true;
@@ -282,7 +288,7 @@ impl Registry {
         }
         let credential = self.credential(&scopes.repository).await?;
         let request = TokenRequest { realm: &realm, service, scopes: &scopes.list, credential: credential.as_ref() };
-        let token = request.send(&self.http).await.map_err(refused)?;
+        let token = request.send(&self.http, self.retries).await.map_err(refused)?;
         let value = token.value.clone();
         tokens.insert(key, token);
         Ok(value)
@@ -316,10 +322,30 @@ impl Registry {
         })
     }
 
+    fn note_limit(&self, response: &Response) {
+        if let (Some(found), Ok(mut limit)) = (RateLimit::of(response.headers()), self.limit.lock()) {
+            *limit = Some(found);
+        }
+    }
+
+    /// What the registry said last of how often it may be asked.
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        self.limit.lock().ok()?.clone()
+    }
+
     /// The error for an answer that is not the one hoped for.
     pub async fn refused(&self, action: &str, response: Response) -> Error {
         let status = response.status();
-        let message = format!("{status}: {}", said(response).await);
+        let mut message = format!("{status}: ");
+        let limit = self.rate_limit().filter(|_| status == StatusCode::TOO_MANY_REQUESTS);
+        let after = retry_after(response.headers()).filter(|_| is_transient(status));
+        message.push_str(&complaint::of(response).await);
+        if let Some(after) = after {
+            message.push_str(&format!("; it may be asked again in {} s", after.as_secs()));
+        }
+        if let Some(limit) = limit {
+            message.push_str(&format!("; {limit}"));
+        }
         Error::Refused { registry: self.name(), action: action.to_owned(), message }
     }
 
@@ -329,7 +355,7 @@ impl Registry {
             Ok(Some(Credential::RefreshToken(_))) => "with a stored token".to_owned(),
             _ => format!("without an account; `wharf login {}` stores one", self.host),
         };
-        let reason = format!("{} ({account})", said(response).await);
+        let reason = format!("{} ({account})", complaint::of(response).await);
         Error::Unauthorized { registry: self.name(), action: action.to_owned(), reason }
     }
 
@@ -342,43 +368,20 @@ impl Registry {
     }
 }
 
-/// What a registry says about an error: the messages of the specification's JSON, else its text.
-async fn said(response: Response) -> String {
-    #[derive(Deserialize)]
-    struct Errors {
-        errors: Vec<Entry>,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        code: String,
-        #[serde(default)]
-        message: String,
-    }
-    let reason = response.status().canonical_reason().unwrap_or("no reason given");
-    let Ok(bytes) = response.bytes().await else { return reason.to_owned() };
-    if let Ok(Errors { errors }) = serde_json::from_slice::<Errors>(&bytes) {
-        let one = |e: &Entry| if e.message.is_empty() { e.code.clone() } else { format!("{} ({})", e.message, e.code) };
-        return errors.iter().map(one).collect::<Vec<_>>().join("; ");
-    }
-    let text: String = String::from_utf8_lossy(&bytes).chars().filter(|c| !c.is_control()).take(SHOWN_ERROR).collect();
-    if text.trim().is_empty() { reason.to_owned() } else { text }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn addresses_of_hosts() {
-        let mut settings = Settings::default();
-        settings.registries.insecure.insert("old.example.org".into());
-        let first = |host| addresses(host, &settings)[0].clone();
+        let first = |host| addresses(host, false)[0].clone();
         assert_eq!(first("docker.io"), ("https://registry-1.docker.io".into(), Trust::Verified));
         assert_eq!(first("localhost:5000"), ("http://localhost:5000".into(), Trust::Loopback));
         assert_eq!(first("127.0.0.1:5000"), ("http://127.0.0.1:5000".into(), Trust::Loopback));
         assert_eq!(first("[::1]:5000"), ("http://[::1]:5000".into(), Trust::Loopback));
-        assert_eq!(addresses("old.example.org", &settings).len(), 2);
-        assert_eq!(addresses("quay.io", &settings).len(), 1);
+        assert_eq!(addresses("old.example.org", true).len(), 2);
+        assert_eq!(addresses("quay.io", false).len(), 1);
+        let settings = Settings::default();
         assert_eq!(mirror_trust("http://mirror.example.org", &settings).unwrap(), Trust::Insecure);
         assert!(mirror_trust("mirror.example.org", &settings).is_err());
     }

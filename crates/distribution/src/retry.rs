@@ -18,6 +18,12 @@ impl Attempts {
         Attempts { retries, made: 0 }
     }
 
+    /// The same where only the first attempt can be made.
+    pub fn only_one(mut self) -> Attempts {
+        self.retries.attempts = 1;
+        self
+    }
+
     /// Waits before the next attempt; false if there is none left. `asked` is how long the registry wants us to wait.
     pub async fn pause(&mut self, asked: Option<Duration>) -> bool {
         self.made += 1;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::credentials::Credential;
+use crate::registries_conf::RegistriesConf;
 
 /// Everything that a [`crate::Client`] is told.
 #[derive(Debug, Clone)]
@@ -17,6 +18,11 @@ pub struct Settings {
     pub auth_files: Vec<PathBuf>,
     /// Certificate authorities (PEM) to trust beside Mozilla's, as `SSL_CERT_FILE` names them.
     pub certificate_file: Option<PathBuf>,
+    /// Directories with one for each `HOST[:PORT]`, in which `*.crt` are authorities, and `*.cert` with `*.key` say who
+    /// we are: Docker's and the containers tools' `certs.d`.
+    pub certificate_directories: Vec<PathBuf>,
+    /// Where Docker's daemon listens.
+    pub docker: DockerHost,
     /// How many blobs are moved at once.
     pub parallel: usize,
     /// When to try again.
@@ -30,6 +36,8 @@ impl Default for Settings {
             credentials: BTreeMap::new(),
             auth_files: Vec::new(),
             certificate_file: None,
+            certificate_directories: Vec::new(),
+            docker: DockerHost::default(),
             parallel: 6,
             retries: Retries::default(),
         }
@@ -44,6 +52,25 @@ pub struct Registries {
     pub mirrors: BTreeMap<String, Vec<String>>,
     /// Hosts whose certificate is not checked, and that may be spoken to without TLS. Loopback hosts need no entry.
     pub insecure: BTreeSet<String>,
+    /// What the containers tools' configuration says.
+    pub conf: RegistriesConf,
+}
+
+/// How Docker's daemon is reached.
+#[derive(Debug, Clone)]
+pub struct DockerHost {
+    /// `unix://PATH` or `tcp://HOST:PORT`, as `DOCKER_HOST` has it.
+    pub address: String,
+    /// The directory with `ca.pem`, `cert.pem` and `key.pem`, where it is spoken to by TLS.
+    pub certificates: Option<PathBuf>,
+    /// Whether its certificate is checked.
+    pub verify: bool,
+}
+
+impl Default for DockerHost {
+    fn default() -> DockerHost {
+        DockerHost { address: "unix:///var/run/docker.sock".to_owned(), certificates: None, verify: true }
+    }
 }
 
 /// How often a request that failed is tried again, and how long to wait.

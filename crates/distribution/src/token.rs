@@ -6,8 +6,11 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
+use crate::complaint;
 use crate::credentials::Credential;
 use crate::error::chain;
+use crate::retry::{Attempts, is_transient, retry_after};
+use crate::settings::Retries;
 
 /// Who we say we are.
 const CLIENT_ID: &str = "wharf";
@@ -38,23 +41,37 @@ struct Answer {
 
 impl TokenRequest<'_> {
     /// Asks the endpoint. The error says what happened, without secrets.
-    pub async fn send(&self, http: &reqwest::Client) -> Result<Token, String> {
-        let response = match self.credential {
+    pub async fn send(&self, http: &reqwest::Client, retries: Retries) -> Result<Token, String> {
+        let mut attempts = Attempts::new(retries);
+        loop {
+            let response = self.ask(http).await;
+            let after = match &response {
+                Ok(response) if is_transient(response.status()) => retry_after(response.headers()),
+                Ok(_) => return self.read(response?).await,
+                Err(_) => None,
+            };
+            if !attempts.pause(after).await {
+                return self.read(response?).await;
+            }
+        }
+    }
+
+    async fn ask(&self, http: &reqwest::Client) -> Result<Response, String> {
+        match self.credential {
             Some(Credential::RefreshToken(token)) => {
-                self.post(http, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await?
+                self.post(http, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
             }
             Some(Credential::Password { user, password }) => {
                 let response = self.get(http, Some((user, password))).await?;
                 if matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
                     let form = [("grant_type", "password"), ("username", user), ("password", password)];
-                    self.post(http, &form).await?
+                    self.post(http, &form).await
                 } else {
-                    response
+                    Ok(response)
                 }
             }
-            None => self.get(http, None).await?,
-        };
-        self.read(response).await
+            None => self.get(http, None).await,
+        }
     }
 
     async fn get(&self, http: &reqwest::Client, account: Option<(&str, &str)>) -> Result<Response, String> {
@@ -90,7 +107,8 @@ impl TokenRequest<'_> {
         let status = response.status();
         if !status.is_success() {
             let account = if self.credential.is_some() { "the account" } else { "a request without an account" };
-            return Err(format!("the token endpoint {} refused {account} with {status}", self.realm));
+            let said = complaint::of(response).await;
+            return Err(format!("the token endpoint {} refused {account} with {status}: {said}", self.realm));
         }
         let answer: Answer = response.json().await.map_err(|error| chain(&error.without_url()))?;
         let Some(value) = answer.token.or(answer.access_token).filter(|token| !token.is_empty()) else {

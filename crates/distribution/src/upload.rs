@@ -4,21 +4,21 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::StreamExt;
+use image::Digest;
 use image::media::Descriptor;
-use image::{BlobReader, Digest, ImageError};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use reqwest::{Body, Method, Response, StatusCode};
 use store::progress::Task;
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::blob::Blob;
+use crate::byte_stream::{ByteStream, unwrapped};
 use crate::error::Error;
 use crate::registry::{Registry, Scopes};
 use crate::retry::{Attempts, is_transient, retry_after};
 
-/// How many pieces of a blob wait for the network.
-const WAITING: usize = 4;
 const OCTETS: &str = "application/octet-stream";
 
 /// Uploads to one repository.
@@ -26,14 +26,6 @@ pub(crate) struct Uploader<'a> {
     pub registry: &'a Registry,
     pub repository: &'a str,
     pub scopes: &'a Scopes,
-}
-
-/// A blob that can be read as often as needed.
-pub(crate) trait Blob: Sync {
-    /// Starts reading it from the beginning.
-    fn open(&self) -> BlobReader;
-    /// What it is, if that is known before it was read once.
-    fn known(&self) -> Option<Descriptor>;
 }
 
 /// The body of a request, with what became of it on our side.
@@ -80,11 +72,6 @@ impl Uploader<'_> {
     async fn cancel(&self, location: &Url) {
         let send = || Ok(self.registry.request(Method::DELETE, location.clone()));
         let _ = self.registry.send_once("cancel an upload", self.scopes, send).await;
-    }
-
-    /// Starts an upload and returns the address of the request that closes it with the whole blob.
-    pub async fn closing(&self, digest: Digest) -> Result<Url, Error> {
-        Ok(closing(&self.start().await?, digest))
     }
 
     /// Starts an upload and returns its address.
@@ -148,6 +135,9 @@ impl Uploader<'_> {
     /// Sends a blob as a stream and returns what it was.
     pub async fn send_stream(&self, blob: &dyn Blob, task: &Task<'_>) -> Result<Descriptor, Error> {
         let mut attempts = Attempts::new(self.registry.retries());
+        if !blob.repeats() {
+            attempts = attempts.only_one();
+        }
         let mut location = self.start().await?;
         let mut offset = 0;
         loop {
@@ -232,7 +222,7 @@ impl Uploader<'_> {
         let mut current = None;
         let (announce, mut announced) = mpsc::unbounded_channel();
         let send = || {
-            let outgoing = outgoing(blob.open(), skip);
+            let outgoing = outgoing(blob.open(skip));
             let built = request(outgoing.body);
             current = Some(outgoing.failure);
             // The receiver lives as long as this function.
@@ -254,7 +244,7 @@ impl Uploader<'_> {
         let failure = current.and_then(|slot| slot.lock().ok().and_then(|mut slot| slot.take()));
         match failure {
             // Reading it again would fail again.
-            Some(source) => Err(reading_failed(source)),
+            Some(source) => Err(unwrapped(source, "a layer to push")),
             None => outcome,
         }
     }
@@ -271,13 +261,6 @@ impl Uploader<'_> {
         let last: u64 = range.trim_start_matches("bytes=").split_once('-')?.1.parse().ok()?;
         // `0-0` is what an empty upload says too.
         Some((location, if last == 0 { 0 } else { last + 1 }))
-    }
-}
-
-fn reading_failed(error: io::Error) -> Error {
-    match error.downcast::<ImageError>() {
-        Ok(error) => Error::Image(error),
-        Err(error) => Error::Unusable { what: "a layer to push".to_owned(), reason: error.to_string() },
     }
 }
 
@@ -305,40 +288,23 @@ pub(crate) fn closing(location: &Url, digest: Digest) -> Url {
     url
 }
 
-/// Turns a reader, which blocks, into a request's body, without its first `skip` bytes.
-fn outgoing(reader: BlobReader, skip: u64) -> Outgoing {
-    let (pieces, receiver) = mpsc::channel::<io::Result<Bytes>>(WAITING);
+/// Makes a stream a request's body, and keeps its error, which the HTTP client would only print.
+fn outgoing(bytes: ByteStream) -> Outgoing {
     let (announce, sent) = mpsc::unbounded_channel();
     let failure: Arc<Mutex<Option<io::Error>>> = Arc::default();
     let slot = Arc::clone(&failure);
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = forward(reader, skip, &pieces) {
+    let noted = bytes.map(move |piece| {
+        if let Ok(piece) = &piece {
+            // Who shows the progress may have gone.
+            let _ = announce.send(piece.len() as u64);
+        }
+        piece.map_err(|error| {
             let message = io::Error::new(error.kind(), error.to_string());
             if let Ok(mut slot) = slot.lock() {
                 *slot = Some(error);
             }
-            let _ = pieces.blocking_send(Err(message));
-        }
+            message
+        })
     });
-    let stream = stream::unfold((receiver, announce), |(mut receiver, announce)| async move {
-        let piece = receiver.recv().await?;
-        if let Ok(piece) = &piece {
-            let _ = announce.send(piece.len() as u64);
-        }
-        Some((piece, (receiver, announce)))
-    });
-    Outgoing { body: Body::wrap_stream(stream), sent, failure }
-}
-
-/// Passes pieces on until the end, or until nobody wants them any more.
-fn forward(mut reader: BlobReader, mut skip: u64, pieces: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<()> {
-    while let Some(piece) = reader.next_piece()? {
-        let skipped = skip.min(piece.len() as u64);
-        skip -= skipped;
-        let piece = Bytes::from(piece).slice(skipped as usize..);
-        if !piece.is_empty() && pieces.blocking_send(Ok(piece)).is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
+    Outgoing { body: Body::wrap_stream(noted), sent, failure }
 }

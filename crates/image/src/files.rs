@@ -24,22 +24,25 @@ const MAX_LINKS: usize = 8;
 
 /// Where the bytes of one file are.
 #[derive(Clone, Debug)]
-pub(crate) struct Location {
+pub struct Location {
+    /// The file itself, or the archive that it is a member of.
     pub path: PathBuf,
+    /// Where in that it begins.
     pub offset: u64,
+    /// The number of its bytes.
     pub size: u64,
 }
 
 impl Location {
-    pub fn open(&self) -> io::Result<io::Take<File>> {
+    pub(crate) fn open(&self) -> io::Result<io::Take<File>> {
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(self.offset))?;
         Ok(file.take(self.size))
     }
 }
 
-/// The files of an image.
-pub(crate) struct Files {
+/// The files of an image from outside.
+pub struct Files {
     /// What the user named, for messages.
     origin: PathBuf,
     kind: FilesKind,
@@ -57,6 +60,9 @@ enum Member {
 
 impl Files {
     /// The files of a directory, or of a tar archive, which is decompressed into `scratch` if need be.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no archive.
     pub fn open(origin: &Path, scratch: &Path) -> Result<Self, ImageError> {
         let failed = || format!("cannot open the image {}", origin.display());
         let kind = if fs::metadata(origin).map_err(io_error(failed()))?.is_dir() {
@@ -73,13 +79,16 @@ impl Files {
     }
 
     /// Removes what was unpacked, since it is no image.
-    pub fn discard(&self) {
+    pub(crate) fn discard(&self) {
         if let FilesKind::Archive { path, .. } = &self.kind {
             discard(&self.origin, path);
         }
     }
 
     /// Where a file is, if there is one of this name.
+    ///
+    /// # Errors
+    /// The name leads outside, or the file system refuses.
     pub fn find(&self, name: &str) -> Result<Option<Location>, ImageError> {
         match &self.kind {
             FilesKind::Directory(directory) => {
@@ -101,11 +110,17 @@ impl Files {
     }
 
     /// Where a file is that must be there.
+    ///
+    /// # Errors
+    /// As [`Files::find`], and if it is not there.
     pub fn locate(&self, name: &str) -> Result<Location, ImageError> {
         self.find(name)?.ok_or_else(|| self.unusable(&format!("it has no `{name}`")))
     }
 
-    /// The bytes of a document.
+    /// The bytes of a document, which is not large.
+    ///
+    /// # Errors
+    /// As [`Files::locate`], and if it is too large.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, ImageError> {
         let location = self.locate(name)?;
         if location.size > MAX_DOCUMENT {
@@ -118,10 +133,11 @@ impl Files {
     }
 
     /// A document.
-    pub fn parse<T: serde::de::DeserializeOwned>(&self, name: &str, bytes: &[u8]) -> Result<T, ImageError> {
+    pub(crate) fn parse<T: serde::de::DeserializeOwned>(&self, name: &str, bytes: &[u8]) -> Result<T, ImageError> {
         serde_json::from_slice(bytes).map_err(|error| self.unusable(&format!("{name}: {error}")))
     }
 
+    /// The error that says what is wrong with the image.
     pub fn unusable(&self, reason: &str) -> ImageError {
         unusable(&self.origin, reason)
     }

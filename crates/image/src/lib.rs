@@ -49,6 +49,7 @@ pub use config::{ContainerConfig, Empty, Healthcheck, History, ImageConfig, Root
 pub use digest::{Digest, DigestError, Hashing};
 pub use docker::Selection;
 pub use error::ImageError;
+pub use files::{Files, Location};
 pub use image::Image;
 pub use layer::{Layer, Source};
 pub use objects::{Objects, Resolved};

@@ -1,8 +1,8 @@
 //! An image that commands look at: built here, a file, or at a registry.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use distribution::Platform;
+use distribution::{Place, Select};
 use image::{Image, Selection};
 use store::progress::Silent;
 use tempfile::TempDir;
@@ -11,7 +11,7 @@ use crate::artifacts::Artifacts;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::target::{BuildArguments, TargetArguments};
-use crate::{progress, registries};
+use crate::{places, progress, registries};
 
 /// An image, and what must stay as long as it is used.
 pub(crate) struct Opened {
@@ -21,38 +21,32 @@ pub(crate) struct Opened {
     _pulled: Option<TempDir>,
 }
 
-/// The transports of skopeo that name a file.
-const FILES: [&str; 3] = ["oci:", "oci-archive:", "docker-archive:"];
-
-/// Opens what a user names: `docker://REFERENCE`, an archive or layout (with skopeo's transport or without), or a target,
-/// which is built if need be.
+/// Opens what a user names: a place by its transport, an archive or layout without one, or a target, which is built if need
+/// be.
 pub(crate) fn open(text: Option<&str>, what: &TargetArguments, settings: &Settings) -> Result<Opened, Failure> {
-    match text {
-        Some(text) if text.starts_with("docker://") => pulled(text, settings),
-        Some(text) if FILES.iter().any(|transport| text.starts_with(transport)) => {
-            let rest = text.split_once(':').map_or(text, |(_, rest)| rest);
-            let (path, tag) = with_tag(rest);
-            local(&path, Selection { name: None, tag: tag.as_deref() }, settings)
+    let Some(text) = text else { return of_target(what, None, settings) };
+    match places::by_transport(text)? {
+        Some(Place::DockerArchive { path, name }) => {
+            let (name, tag) = match name.as_deref().map(|name| (name, name.rsplit_once(':'))) {
+                Some((_, Some((name, tag)))) => (Some(name), Some(tag)),
+                // A tag alone is enough where it is the only one.
+                Some((tag, None)) => (None, Some(tag)),
+                None => (None, None),
+            };
+            local(&path, Selection { name, tag }, settings)
         }
-        Some(text) if is_file(Path::new(text)) => local(Path::new(text), Selection::default(), settings),
-        text => of_target(what, text, settings),
+        Some(Place::Layout { path, name: None } | Place::OciArchive { path, name: None }) => {
+            local(&path, Selection::default(), settings)
+        }
+        Some(place) => copied(&place, settings),
+        None if is_file(Path::new(text)) => local(Path::new(text), Selection::default(), settings),
+        None => of_target(what, Some(text), settings),
     }
 }
 
-/// Whether the text names something else than a target.
+/// Whether the text names an image at a registry.
 pub(crate) fn is_remote(text: &str) -> bool {
     text.starts_with("docker://")
-}
-
-/// `PATH`, `PATH:TAG` or `PATH:NAME:TAG`.
-fn with_tag(text: &str) -> (PathBuf, Option<String>) {
-    match text.split_once(':') {
-        Some((path, reference)) if !Path::new(text).exists() => {
-            let tag = reference.rsplit(':').next().unwrap_or(reference);
-            (path.into(), Some(tag.to_owned()))
-        }
-        _ => (text.into(), None),
-    }
 }
 
 fn local(path: &Path, wanted: Selection<'_>, settings: &Settings) -> Result<Opened, Failure> {
@@ -69,20 +63,32 @@ fn is_file(path: &Path) -> bool {
     }
 }
 
-/// Pulls an image for this machine's platform into a directory that goes with it.
-fn pulled(text: &str, settings: &Settings) -> Result<Opened, Failure> {
-    let (client, reference) = (registries::client(settings)?, registries::reference(text)?);
+/// Gets an image for this machine's platform into a directory that goes with it.
+fn copied(place: &Place, settings: &Settings) -> Result<Opened, Failure> {
+    let client = places::client(&[place], settings)?;
     std::fs::create_dir_all(&settings.cache).map_err(|error| Failure::io("create", &settings.cache, error))?;
     let directory =
         tempfile::tempdir_in(&settings.cache).map_err(|error| Failure::io("write", &settings.cache, error))?;
-    let architecture = image::media::architecture(std::env::consts::ARCH).to_owned();
-    let platform = Platform { architecture, os: "linux".to_owned(), variant: None };
     let layout = directory.path().join("layout");
-    let name = Some((reference.repository(), reference.tag().unwrap_or("latest")));
+    let to = Place::Layout { path: layout.clone(), name: name(place) };
+    let options = places::options(Select::One(places::platform(None)?), settings.layer_cache(), settings);
     let progress = progress::observer(settings);
-    registries::wait(async { Ok(client.pull(&reference, &platform, &layout, name, &*progress).await?) })?;
+    registries::wait(async { Ok(client.copy(place, &to, &options, &*progress).await?) })?;
     let image = Image::open_path(&layout, directory.path(), Selection::default())?;
     Ok(Opened { image, platforms: Vec::new(), _pulled: Some(directory) })
+}
+
+/// What an image is called after it was copied.
+fn name(place: &Place) -> Option<String> {
+    match place {
+        Place::Registry(reference) => {
+            Some(format!("{}:{}", reference.repository(), reference.tag().unwrap_or("latest")))
+        }
+        Place::Layout { name, .. } | Place::OciArchive { name, .. } | Place::DockerArchive { name, .. } => name.clone(),
+        Place::DockerDaemon { name } | Place::ContainersStorage { name } | Place::Containerd { name, .. } => {
+            Some(name.clone())
+        }
+    }
 }
 
 fn of_target(what: &TargetArguments, text: Option<&str>, settings: &Settings) -> Result<Opened, Failure> {

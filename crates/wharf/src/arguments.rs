@@ -64,15 +64,15 @@ enum Command {
     Render(commands::render::Arguments),
     /// Show what each target makes of the options of `containers.<name>`
     Explain(commands::explain::Arguments),
-    /// Build images and send to a registry what it lacks
+    /// Build images and send to a registry, or another place, what it lacks
     Push(commands::push::Arguments),
     /// Write down what the flake's inputs and the base images stand for now, where that is not written down yet
     Lock(commands::locks::Lock),
     /// Move what the flake's inputs and the base images stand for to what it is now
     Update(commands::locks::Update),
-    /// Get an image from a registry as an OCI layout
+    /// Get an image from a registry, or another place, as an OCI layout
     Pull(commands::pull::Arguments),
-    /// Copy an image, all its platforms, from one registry to another
+    /// Copy an image from any place to any other
     Copy(commands::copy::Arguments),
     /// List the tags of a repository
     Tags(commands::tags::Arguments),

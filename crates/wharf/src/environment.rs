@@ -27,6 +27,25 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("AWS_REGION", "The region of s3: binary caches whose address names none; else AWS_DEFAULT_REGION"),
     ("NO_COLOR", "If set to anything, nothing is coloured"),
     ("DOCKER_CONFIG", "The directory of Docker's config.json, from which credentials are read; default ~/.docker"),
+    (
+        "DOCKER_HOST",
+        "Where docker-daemon: finds Docker's daemon, as unix://PATH or tcp://HOST:PORT; else Docker's context",
+    ),
+    ("DOCKER_CONTEXT", "The context of Docker's client to use instead of its current one"),
+    ("DOCKER_CERT_PATH", "The directory of ca.pem, cert.pem and key.pem for a daemon that is spoken to by TLS"),
+    (
+        "DOCKER_TLS_VERIFY",
+        "If set, the certificate of that daemon is checked; the files are then in DOCKER_CONFIG by default",
+    ),
+    ("CONTAINERS_REGISTRIES_CONF", "Read instead of the registries.conf of the user and of /etc/containers"),
+    (
+        "CONTAINERD_ADDRESS",
+        "With CONTAINERD_NAMESPACE: passed on to ctr by containerd:, as everything else of the environment is",
+    ),
+    (
+        "XDG_RUNTIME_DIR",
+        "Below it are podman's credentials, containers/auth.json, and the socket of a user's own Docker",
+    ),
     ("REGISTRY_AUTH_FILE", "A file of credentials in the form of containers-auth.json(5), used before Docker's"),
     ("SSL_CERT_FILE", "A PEM file of certificate authorities to trust beside Mozilla's"),
 ];

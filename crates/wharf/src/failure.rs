@@ -111,6 +111,11 @@ impl<E: Error + 'static> From<E> for Failure {
             }
             source = cause.source();
         }
+        if let Some(help) =
+            (&error as &dyn Any).downcast_ref::<distribution::Error>().and_then(distribution::Error::help)
+        {
+            failure.help = Some(help.to_owned());
+        }
         match (&error as &dyn Any).downcast_ref::<project::Error>() {
             Some(project::Error::Target { help, .. }) => failure.help(help),
             Some(project::Error::Eval { error, help }) => {

@@ -6,12 +6,12 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use distribution::{Client, Reference, Registries};
+use distribution::{Client, Reference, Registries, RegistriesConf};
 use serde::Deserialize;
 
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
-use crate::settings::Settings;
+use crate::settings::{Settings, Verbosity};
 
 /// `registries.toml` in Wharf's directory of configuration.
 #[derive(Deserialize)]
@@ -28,8 +28,10 @@ struct File {
 pub(crate) fn client_settings(environment: &Environment) -> Result<distribution::Settings, Failure> {
     let file = configuration(environment)?;
     Ok(distribution::Settings {
-        registries: Registries { mirrors: file.mirrors, insecure: file.insecure },
+        registries: Registries { mirrors: file.mirrors, insecure: file.insecure, conf: containers_conf(environment)? },
         auth_files: auth_files(environment),
+        certificate_directories: certificate_directories(environment),
+        docker: crate::docker_host::find(environment),
         certificate_file: environment::text("SSL_CERT_FILE").map(PathBuf::from),
         ..distribution::Settings::default()
     })
@@ -50,6 +52,33 @@ fn configuration(environment: &Environment) -> Result<File, Failure> {
     })
 }
 
+/// `registries.conf` as podman and skopeo read it: the user's own in place of the machine's, and what is dropped beside both.
+fn containers_conf(environment: &Environment) -> Result<RegistriesConf, Failure> {
+    if let Some(file) = environment::text("CONTAINERS_REGISTRIES_CONF").filter(|file| !file.is_empty()) {
+        return Ok(RegistriesConf::read(Some(file.as_ref()), &[])?);
+    }
+    let own = containers_directory(environment);
+    let machine = PathBuf::from("/etc/containers");
+    let file =
+        own.iter().chain([&machine]).map(|directory| directory.join("registries.conf")).find(|file| file.exists());
+    let directories: Vec<_> =
+        [Some(machine), own].into_iter().flatten().map(|directory| directory.join("registries.conf.d")).collect();
+    Ok(RegistriesConf::read(file.as_deref(), &directories)?)
+}
+
+fn containers_directory(environment: &Environment) -> Option<PathBuf> {
+    let base = environment::directory("XDG_CONFIG_HOME").or_else(|| Some(environment.home.as_ref()?.join(".config")));
+    base.map(|base| base.join("containers"))
+}
+
+/// Where docker and podman look for a registry's certificates.
+fn certificate_directories(environment: &Environment) -> Vec<PathBuf> {
+    let home = |path: &str| environment.home.as_ref().map(|home| home.join(path));
+    let own = [containers_directory(environment).map(|own| own.join("certs.d")), home(".config/docker/certs.d")];
+    let machine = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(|path| Some(PathBuf::from(path)));
+    own.into_iter().chain(machine).flatten().collect()
+}
+
 /// Where credentials are looked for, in this order.
 pub(crate) fn auth_files(environment: &Environment) -> Vec<PathBuf> {
     let home = |path: &str| environment.home.as_ref().map(|home| home.join(path));
@@ -64,7 +93,12 @@ pub(crate) fn client(settings: &Settings) -> Result<Client, Failure> {
     if settings.offline {
         return Err(Failure::usage("this command talks to a registry, and --offline forbids that"));
     }
-    Ok(Client::new(client_settings(&settings.environment)?))
+    let told = client_settings(&settings.environment)?;
+    let search = &told.registries.conf.unqualified_search;
+    if settings.verbosity >= Verbosity::Debug && search.iter().any(|host| host != "docker.io") {
+        eprintln!("note: names without a host mean docker.io; {} are not searched", search.join(", "));
+    }
+    Ok(Client::new(told))
 }
 
 /// Waits for work with registries.

@@ -6,7 +6,9 @@ mod rude;
 
 use std::collections::BTreeMap;
 
-use distribution::{Client, Credential, Error, Platform, PushOptions, Pushed, Reference, Settings};
+use distribution::{
+    Client, Copied, CopyOptions, Credential, Error, Place, Platform, PushOptions, Pushed, Reference, Select, Settings,
+};
 use image::{Compression, Image, LayerCache, Selection};
 use peer::{Peer, settings};
 use store::progress::Silent;
@@ -22,6 +24,26 @@ fn options(place: &std::path::Path) -> PushOptions {
         force: false,
         mount_from: Vec::new(),
     }
+}
+
+fn copy_options(place: &std::path::Path) -> CopyOptions {
+    CopyOptions {
+        select: Select::WhatFits(linux()),
+        preserve_digests: false,
+        compression: Compression::Gzip,
+        cache: LayerCache::new(place.join("cache")),
+        force: false,
+        mount_from: Vec::new(),
+        scratch: place.join("scratch"),
+    }
+}
+
+async fn copy(client: &Client, from: &str, to: &str, options: &CopyOptions) -> Result<Copied, Error> {
+    let place = |text: &str| match Place::parse(text) {
+        Some(place) => place.unwrap(),
+        None => Place::Registry(text.parse().unwrap()),
+    };
+    client.copy(&place(from), &place(to), options, &Silent).await
 }
 
 async fn push(client: &Client, image: &Image, to: &str, options: &PushOptions) -> Result<Pushed, Error> {
@@ -108,11 +130,14 @@ async fn images_are_copied_between_registries_and_deleted() {
     let source: Reference = format!("{}/app:1", from.host).parse().unwrap();
     let pushed = push(&client, &image, &source.to_string(), &options(place.path())).await.unwrap();
     let target: Reference = format!("{}/copied/app:1", to.host).parse().unwrap();
-    let copied = client.copy(&source, &target, &Silent).await.unwrap();
-    assert_eq!((copied.digest, copied.up_to_date), (pushed.digest, false));
-    assert!(client.copy(&source, &target, &Silent).await.unwrap().up_to_date);
+    let options = copy_options(place.path());
+    let (from_name, to_name) = (source.to_string(), target.to_string());
+    let copied = copy(&client, &from_name, &to_name, &options).await.unwrap();
+    assert_eq!((copied.digest, copied.up_to_date, copied.blobs_sent), (pushed.digest, false, 3));
+    assert!(copy(&client, &from_name, &to_name, &options).await.unwrap().up_to_date);
     let beside: Reference = format!("{}/beside:1", from.host).parse().unwrap();
-    client.copy(&source, &beside, &Silent).await.unwrap();
+    let mounted = copy(&client, &source.to_string(), &beside.to_string(), &options).await.unwrap();
+    assert_eq!((mounted.blobs_mounted, mounted.blobs_sent), (3, 0));
     client.delete(&target.with_digest(copied.digest)).await.unwrap();
     assert!(matches!(client.resolve(&target).await, Err(Error::NotFound { .. })));
     assert_eq!(client.resolve(&beside).await.unwrap().descriptor.digest, pushed.digest);

@@ -25,9 +25,10 @@ Examples:
   wharf inspect ./web.nix                build it if need be, and look
   wharf inspect ./result                 an archive or an OCI layout
   wharf inspect docker://alpine:3.20     the manifest that a registry has; --files gets the layers too
+  wharf inspect docker-daemon:web:1.2    what docker has; so with containers-storage: and containerd:
   wharf inspect --html page.html .#web   a page with a map of what takes how much room")]
 pub(crate) struct Arguments {
-    /// A target, an archive, an OCI layout, or docker://REFERENCE
+    /// A target, an archive, an OCI layout, docker://REFERENCE, or another place such as docker-daemon:NAME
     target: Option<String>,
     /// Print the manifest, or the index of several platforms, byte for byte
     #[arg(long)]

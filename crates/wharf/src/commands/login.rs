@@ -1,13 +1,9 @@
 //! `wharf login` and `wharf logout`.
 
-use std::fs;
-use std::io::{self, BufRead, ErrorKind, IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::PathBuf;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use distribution::{Client, Credential};
-use serde_json::{Map, Value, json};
+use distribution::{AuthFile, Client, Credential};
 
 use crate::failure::Failure;
 use crate::registries;
@@ -16,13 +12,15 @@ use crate::settings::{Settings, Verbosity};
 /// Remember who you are at a registry
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
   pass show registry | wharf login registry.example.org --username me --password-stdin
+  wharf login quay.io/team                        an account for what is below quay.io/team only
 
-The credentials are tried first, and kept where docker and podman look for them too: $REGISTRY_AUTH_FILE, else
-~/.docker/config.json.")]
+The credentials are tried first, and kept where docker and podman look for them too: in --authfile, else
+$REGISTRY_AUTH_FILE, else ~/.docker/config.json; or by the credential helper that this file names.
+With the user `<token>` the password is an identity token.")]
 pub(crate) struct Login {
-    /// The registry's host, with its port if it has one
+    /// The registry's host, with its port if it has one; a path behind it limits the account to what is below
     host: String,
     /// The user [default: asked for]
     #[arg(short, long)]
@@ -30,40 +28,78 @@ pub(crate) struct Login {
     /// Read the password from standard input, to its end
     #[arg(long)]
     password_stdin: bool,
+    /// The file of credentials
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<PathBuf>,
 }
 
 /// Forget who you are at a registry
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  wharf logout registry.example.org
+  wharf logout --all                              every registry of every file, and of their credential helpers")]
 pub(crate) struct Logout {
     /// The registry's host, with its port if it has one
-    host: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    host: Option<String>,
+    /// Forget all registries
+    #[arg(long)]
+    all: bool,
+    /// The file of credentials [default: all that are read]
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<PathBuf>,
 }
 
 pub(crate) fn login(arguments: &Login, settings: &Settings) -> Result<i32, Failure> {
-    let file = file(settings)?;
+    let place = name(&arguments.host)?;
+    let mut file = AuthFile::read(&file(arguments.authfile.as_ref(), settings)?)?;
     let user = match &arguments.username {
         Some(user) => user.clone(),
         None => ask("User: ")?,
     };
+    if user.contains(':') {
+        return Err(Failure::usage("a user's name has no colon").help("what is behind the colon is the password"));
+    }
     let password = password(arguments.password_stdin)?;
-    let auth = BASE64_STANDARD.encode(format!("{user}:{password}"));
+    let credential = match user.as_str() {
+        "<token>" => Credential::RefreshToken(password),
+        _ => Credential::Password { user, password },
+    };
+    let host = place.split('/').next().unwrap_or(&place).to_owned();
     let mut client_settings = registries::client_settings(&settings.environment)?;
-    client_settings.credentials.insert(arguments.host.clone(), Credential::Password { user, password });
-    registries::wait(async { Ok(Client::new(client_settings).log_in(&arguments.host).await?) })?;
-    change(&file, |auths| {
-        auths.insert(key(&arguments.host), json!({ "auth": auth }));
-    })?;
-    say(settings, &format!("logged in to {}; kept in {}", arguments.host, file.display()));
+    client_settings.credentials.insert(host.clone(), credential.clone());
+    registries::wait(async { Ok(Client::new(client_settings).log_in(&host).await?) })?;
+    let kept = file.log_in(&place, &credential)?;
+    say(settings, &format!("logged in to {place}; kept in {kept}"));
     Ok(0)
 }
 
 pub(crate) fn logout(arguments: &Logout, settings: &Settings) -> Result<i32, Failure> {
-    let mut known = false;
-    for file in registries::auth_files(&settings.environment).into_iter().filter(|file| file.exists()) {
-        change(&file, |auths| known |= auths.remove(&key(&arguments.host)).is_some())?;
+    let files = match &arguments.authfile {
+        Some(file) => vec![file.clone()],
+        None => registries::auth_files(&settings.environment),
+    };
+    let mut forgotten = Vec::new();
+    for path in files.into_iter().filter(|file| file.exists()) {
+        let mut file = AuthFile::read(&path)?;
+        match &arguments.host {
+            Some(host) => {
+                let place = name(host)?;
+                if file.log_out(&place)? {
+                    forgotten.push(place);
+                }
+            }
+            None => forgotten.extend(file.log_out_everywhere()?),
+        }
     }
-    let outcome = if known { "forgot the credentials for" } else { "there were no credentials for" };
-    say(settings, &format!("{outcome} {}", arguments.host));
+    forgotten.sort();
+    forgotten.dedup();
+    match (&forgotten[..], &arguments.host) {
+        ([], Some(host)) => say(settings, &format!("there were no credentials for {host}")),
+        ([], None) => say(settings, "there were no credentials"),
+        _ => forgotten.iter().for_each(|place| say(settings, &format!("forgot the credentials for {place}"))),
+    }
     Ok(0)
 }
 
@@ -73,20 +109,29 @@ fn say(settings: &Settings, message: &str) {
     }
 }
 
-/// The name under which Docker keeps a registry: its Hub has one of its own.
-fn key(host: &str) -> String {
-    match host {
-        "docker.io" => "https://index.docker.io/v1/".to_owned(),
-        other => other.to_owned(),
+/// A registry as people type it: `https://` before it or a slash behind it do not belong to it.
+fn name(text: &str) -> Result<String, Failure> {
+    let bare = text.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
+    let bare = match bare {
+        "index.docker.io" | "registry-1.docker.io" | "index.docker.io/v1" => "docker.io",
+        other => other,
+    };
+    // A host with something behind it is a reference.
+    let probe = if bare.contains('/') { bare.to_owned() } else { format!("{bare}/x") };
+    match probe.parse::<distribution::Reference>() {
+        Ok(reference) if reference.tag().is_none() && probe.starts_with(reference.host()) => Ok(bare.to_owned()),
+        _ => {
+            Err(Failure::usage(format!("'{text}' is no registry")).help("write its host, as registry.example.org:5000"))
+        }
     }
 }
 
 /// The file that is written: the one that the user names, else Docker's.
-fn file(settings: &Settings) -> Result<PathBuf, Failure> {
+fn file(given: Option<&PathBuf>, settings: &Settings) -> Result<PathBuf, Failure> {
     let files = registries::auth_files(&settings.environment);
-    let given = crate::environment::text("REGISTRY_AUTH_FILE").is_some();
-    let chosen = if given { files.into_iter().next() } else { files.into_iter().next_back() };
-    chosen.ok_or_else(|| {
+    let named = crate::environment::text("REGISTRY_AUTH_FILE").is_some();
+    let default = if named { files.into_iter().next() } else { files.into_iter().next_back() };
+    given.cloned().or(default).ok_or_else(|| {
         Failure::new("there is no place for credentials: HOME is not set").help("set REGISTRY_AUTH_FILE to a file")
     })
 }
@@ -95,7 +140,10 @@ fn password(from_stdin: bool) -> Result<String, Failure> {
     if from_stdin {
         let mut text = String::new();
         io::stdin().read_to_string(&mut text)?;
-        return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
+        return match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(Failure::usage("standard input has no password")),
+            password => Ok(password.to_owned()),
+        };
     }
     if !io::stdin().is_terminal() {
         return Err(Failure::usage("there is no terminal to ask for the password on")
@@ -130,31 +178,23 @@ fn without_echo<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failu
     outcome
 }
 
-/// Changes the credentials in a file and leaves everything else in it as it was. Nobody but its owner may read it.
-fn change(path: &Path, edit: impl FnOnce(&mut Map<String, Value>)) -> Result<(), Failure> {
-    let mut content = match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|error| Failure::new(format!("{} is no JSON", path.display())).because(error.to_string()))?,
-        Err(error) if error.kind() == ErrorKind::NotFound => json!({}),
-        Err(error) => return Err(Failure::io("read", path, error)),
-    };
-    let auths =
-        content.as_object_mut().and_then(|content| content.entry("auths").or_insert_with(|| json!({})).as_object_mut());
-    let Some(auths) = auths else {
-        return Err(Failure::new(format!("{} has not the form of a file of credentials", path.display())));
-    };
-    edit(auths);
-    replace(path, &content).map_err(|error| Failure::io("write", path, error))
-}
+#[cfg(test)]
+mod tests {
+    use super::name;
 
-fn replace(path: &Path, content: &Value) -> io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
-    // A temporary file is readable by its owner only, and stays so.
-    let mut file = tempfile::NamedTempFile::new_in(parent)?;
-    serde_json::to_writer_pretty(&mut file, content)?;
-    file.write_all(b"\n")?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    #[test]
+    fn registries_as_people_type_them() {
+        for (typed, meant) in [
+            ("https://registry.example.org/", "registry.example.org"),
+            ("localhost:5000", "localhost:5000"),
+            ("quay.io/team", "quay.io/team"),
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("docker.io", "docker.io"),
+        ] {
+            assert_eq!(name(typed).unwrap(), meant);
+        }
+        for wrong in ["", "a b", "quay.io/team:1", "team"] {
+            assert!(name(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -2,34 +2,29 @@
 
 use std::sync::Arc;
 
-use distribution::{EarlyPush, PushOptions, Pushed, Reference};
+use distribution::{CopyOptions, EarlyPush, Place, Reference, Select};
 use image::{Compression, Image};
-use indicatif::HumanBytes;
 use project::{Assembled, Derived, Project};
 use serde_json::json;
 
 use crate::artifacts::Artifacts;
 use crate::failure::Failure;
-use crate::settings::{Settings, Verbosity};
+use crate::settings::Settings;
 use crate::target::{BuildArguments, Sink, TargetArguments};
-use crate::{progress, registries};
+use crate::{places, progress, registries};
 
-/// Build images and send to a registry what it lacks
+/// Build images and send to a registry, or another place, what it lacks
 #[derive(clap::Args)]
-#[command(after_help = "\
-Examples:
-  wharf push ./web.nix localhost:5000/web:1.2         one image, under this name
-  wharf push .#web registry.example.org/team/         a slash at the end: the image's own name and tag below it
-  wharf push .#containers registry.example.org/team/  all of a set
-  wharf push --no-store .#web localhost:5000/web:1.2  from binary caches to the registry, past the disk
-
-A version tag that stands for another image is not moved without --force; `latest` always moves.")]
+#[command(after_help = help())]
 pub(crate) struct Arguments {
-    /// A file, a directory, or a flake reference such as .#name [default: .]
+    /// A file, a directory, or a flake reference such as .#name; or a place that has an image [default: .]
     target: Option<String>,
-    /// Where to: names, or a prefix that ends in a slash [default: the image's own name]
+    /// Where to: names, a prefix that ends in a slash, or other places [default: the image's own name]
     #[arg(value_name = "REFERENCE")]
     references: Vec<String>,
+    /// Push it under this tag too; a reference without a tag is pushed under these only
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
     /// How layers are compressed
     #[arg(long, value_enum, default_value_t = Squeeze::Gzip)]
     compression: Squeeze,
@@ -48,9 +43,27 @@ pub(crate) struct Arguments {
     what: TargetArguments,
 }
 
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  wharf push ./web.nix localhost:5000/web:1.2         one image, under this name
+  wharf push .#web registry.example.org/team/         a slash at the end: the image's own name and tag below it
+  wharf push .#containers registry.example.org/team/  all of a set
+  wharf push .#web localhost:5000/web --tag 1.2 --tag latest
+  wharf push docker-daemon:web:1.2 localhost:5000/web:1.2
+  wharf push --no-store .#web localhost:5000/web:1.2  from binary caches to the registry, past the disk
+
+A version tag that stands for another image is not moved without --force; `latest` always moves.
+
+{}",
+        places::TRANSPORTS
+    )
+}
+
 /// How layers are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Squeeze {
+pub(crate) enum Squeeze {
     /// Read by everything
     Gzip,
     /// Smaller and faster, for containerd, podman and newer docker
@@ -74,7 +87,18 @@ impl From<Squeeze> for Compression {
 }
 
 pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
-    let client = registries::client(settings)?;
+    let from = arguments.target.as_deref().map(places::by_transport).transpose()?.flatten();
+    let rows = match from {
+        Some(from) => copy(&from, arguments, settings)?,
+        None => build(arguments, settings)?,
+    };
+    if settings.json {
+        println!("{}", json!({ "schema": 1, "pushed": rows }));
+    }
+    Ok(0)
+}
+
+fn build(arguments: &Arguments, settings: &Settings) -> Result<Vec<serde_json::Value>, Failure> {
     let target = arguments.what.target(arguments.target.as_deref())?;
     let progress = progress::observer(settings);
     let early = early_push(arguments, settings)?;
@@ -84,12 +108,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let derived = project.derivations(&target)?;
     let paths = if arguments.no_store { Vec::new() } else { project.realise(&derived)? };
     let artifacts = Artifacts::new(project.store()?, settings, &*progress);
-    let options = PushOptions {
-        compression: arguments.compression.into(),
-        cache: artifacts.layers.clone(),
-        force: arguments.force,
-        mount_from: arguments.mount_from.clone(),
-    };
+    let options = options(arguments, settings)?;
     let mut rows = Vec::new();
     for (number, one) in derived.iter().enumerate() {
         let assembled = if arguments.no_store { assemble(&project, one)? } else { Vec::new() };
@@ -98,19 +117,46 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
             None => assembled.iter().map(|one| one.image.clone()).collect(),
         };
         let (mut bytes, mut blobs) = early.finish();
-        for reference in destinations(&images[0], &arguments.references, derived.len())? {
-            let work = async { Ok(client.push_platforms(&images, &reference, &options, &*progress).await?) };
+        for to in destinations(&images[0], arguments, derived.len())? {
+            let client = places::client(&[&to], settings)?;
+            let work = async { Ok(client.put_images(&images, &to, &options, &*progress).await?) };
             let mut pushed = registries::wait(work)?;
             // What was sent early went to the first.
             pushed.bytes_sent += std::mem::take(&mut bytes);
             pushed.blobs_sent += std::mem::take(&mut blobs);
-            rows.push(row(&reference, &pushed, settings));
+            rows.push(places::row(&to, &pushed, settings));
+            places::remarks(&pushed, &client, settings);
         }
     }
-    if settings.json {
-        println!("{}", json!({ "schema": 1, "pushed": rows }));
+    Ok(rows)
+}
+
+/// Pushes an image that another place has.
+fn copy(from: &Place, arguments: &Arguments, settings: &Settings) -> Result<Vec<serde_json::Value>, Failure> {
+    if arguments.references.is_empty() {
+        return Err(Failure::usage(format!("{from} has to be pushed under a name")).help("give a reference after it"));
     }
-    Ok(0)
+    let (options, progress) = (options(arguments, settings)?, progress::observer(settings));
+    let mut rows = Vec::new();
+    for text in &arguments.references {
+        for to in tagged(places::place(text)?, &arguments.tag)? {
+            let client = places::client(&[from, &to], settings)?;
+            let pushed = registries::wait(async { Ok(client.copy(from, &to, &options, &*progress).await?) })?;
+            rows.push(places::row(&to, &pushed, settings));
+            places::remarks(&pushed, &client, settings);
+        }
+    }
+    Ok(rows)
+}
+
+fn options(arguments: &Arguments, settings: &Settings) -> Result<CopyOptions, Failure> {
+    let select = Select::WhatFits(places::platform(None)?);
+    Ok(CopyOptions {
+        compression: arguments.compression.into(),
+        force: arguments.force,
+        mount_from: arguments.mount_from.clone(),
+        ..places::options(select, settings.layer_cache(), settings)
+    })
 }
 
 /// The image, or the one for each platform, without the store.
@@ -121,62 +167,60 @@ fn assemble(project: &Project, one: &Derived) -> Result<Vec<Assembled>, Failure>
 
 /// What sends layers while they are packed, to where the push will look for them.
 fn early_push(arguments: &Arguments, settings: &Settings) -> Result<Arc<EarlyPush>, Failure> {
-    let first = arguments.references.first().cloned();
+    let (first, tags) = (arguments.references.first().cloned(), arguments.tag.clone());
     let destination = move |image: &str| {
         let text = match &first {
             None => image.to_owned(),
             Some(first) => first.strip_suffix('/').map_or_else(|| first.clone(), |prefix| format!("{prefix}/{image}")),
         };
-        registries::reference(&text).ok()
+        match tagged(places::place(&text).ok()?, &tags).ok()?.into_iter().next()? {
+            Place::Registry(reference) => Some(reference),
+            _ => None,
+        }
     };
     let client = registries::client_settings(&settings.environment)?;
     Ok(Arc::new(EarlyPush::new(client, arguments.compression.into(), arguments.force, Box::new(destination))?))
 }
 
-/// The names under which an image is pushed.
-fn destinations(image: &Image, references: &[String], images: usize) -> Result<Vec<Reference>, Failure> {
+/// Where an image is pushed to.
+fn destinations(image: &Image, arguments: &Arguments, images: usize) -> Result<Vec<Place>, Failure> {
     let own = image.reference();
-    if references.is_empty() {
+    if arguments.references.is_empty() {
         let Some(own) = own else {
             return Err(Failure::usage("the image has no name, so a reference has to be given"));
         };
-        return Ok(vec![registries::reference(&own)?]);
+        return tagged(Place::Registry(registries::reference(&own)?), &arguments.tag);
     }
     let mut found = Vec::new();
-    for text in references {
-        match (text.strip_suffix('/'), &own) {
-            (Some(prefix), Some(own)) => found.push(registries::reference(&format!("{prefix}/{own}"))?),
+    for text in &arguments.references {
+        let place = match (text.strip_suffix('/'), &own) {
+            (Some(prefix), Some(own)) => Place::Registry(registries::reference(&format!("{prefix}/{own}"))?),
             (Some(_), None) => return Err(Failure::usage("the image has no name to put behind the prefix")),
             (None, _) if images > 1 => {
                 return Err(Failure::usage(format!("{images} images cannot all be '{text}'"))
                     .help(format!("give a prefix, which ends in a slash: {text}/")));
             }
-            (None, _) => found.push(registries::reference(text)?),
-        }
+            (None, _) => places::place(text)?,
+        };
+        found.extend(tagged(place, &arguments.tag)?);
     }
     Ok(found)
 }
 
-/// What is said of one push: as JSON, or in a line on standard output.
-fn row(reference: &Reference, pushed: &Pushed, settings: &Settings) -> serde_json::Value {
-    if !settings.json && settings.verbosity >= Verbosity::Quiet {
-        let outcome = match pushed.up_to_date {
-            true => "up to date".to_owned(),
-            false => format!(
-                "sent {} in {} blobs{}",
-                HumanBytes(pushed.bytes_sent),
-                pushed.blobs_sent,
-                if pushed.blobs_mounted > 0 { format!(", took over {}", pushed.blobs_mounted) } else { String::new() }
-            ),
-        };
-        println!("{reference}@{}  {outcome}", pushed.digest);
+/// The same place under each of the tags.
+fn tagged(place: Place, tags: &[String]) -> Result<Vec<Place>, Failure> {
+    let reference: &Reference = match &place {
+        _ if tags.is_empty() => return Ok(vec![place]),
+        Place::Registry(reference) => reference,
+        _ => return Err(Failure::usage(format!("--tag is for registries, and {place} is none"))),
+    };
+    let mut places = Vec::new();
+    places.extend(reference.tag().is_some().then(|| place.clone()));
+    for tag in tags {
+        let tagged = Place::Registry(reference.with_tag(tag)?);
+        if !places.contains(&tagged) {
+            places.push(tagged);
+        }
     }
-    json!({
-        "reference": reference.to_string(),
-        "digest": pushed.digest.to_string(),
-        "upToDate": pushed.up_to_date,
-        "bytesSent": pushed.bytes_sent,
-        "blobsSent": pushed.blobs_sent,
-        "blobsMounted": pushed.blobs_mounted,
-    })
+    Ok(places)
 }

@@ -1,0 +1,391 @@
+//! Archives that are read once while they come: what `docker save` and `podman save` write.
+//!
+//! Layers come before the documents that say what they are, so they are passed on as they come, compressed on the way if
+//! that is wanted, and the manifest is made at the end.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use image::media::{self, Descriptor, Index, Manifest, Platform, canonical_json};
+use image::{Compression, Digest, Encoder, Hashing};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use crate::blob::Blob;
+use crate::byte_stream::{BlockingReader, ByteStream, WAITING, of_channel, wrapped};
+use crate::documents::{Content, Document, choose};
+use crate::error::Error;
+
+/// No document of an image is larger, and all of them together are not.
+const DOCUMENT_LIMIT: u64 = 16 << 20;
+const DOCUMENTS_LIMIT: u64 = 64 << 20;
+const MAX_MEMBERS: usize = 100_000;
+/// An index may point to an index; deeper than this is a mistake or malice.
+const MAX_DEPTH: usize = 4;
+const HEAD: usize = 512;
+/// Where a tar header says that it is one.
+const MAGIC: usize = 257;
+
+/// An image that comes as an archive, as often as it is asked for.
+pub(crate) struct Export {
+    name: String,
+    open: Box<dyn Fn() -> ByteStream + Send + Sync>,
+}
+
+/// What comes out of an archive.
+pub(crate) enum Event {
+    /// A layer, whose bytes have to be taken before the next event comes.
+    Layer(ExportedBlob),
+    /// All that was not a layer.
+    End(Documents),
+}
+
+/// A layer on its way out of an archive.
+pub(crate) struct ExportedBlob {
+    /// Its name in the archive.
+    pub member: String,
+    /// The digest that the name says, before compression on the way.
+    pub named: Option<Digest>,
+    size: u64,
+    /// Whether it is compressed on the way: then neither digest nor size is known before its end.
+    compressing: bool,
+    as_stored: Descriptor,
+    bytes: Mutex<Option<ByteStream>>,
+    found: Arc<Mutex<Option<Descriptor>>>,
+}
+
+/// The documents of an archive, by their names there.
+#[derive(Default)]
+pub(crate) struct Documents {
+    files: BTreeMap<String, Vec<u8>>,
+    links: BTreeMap<String, String>,
+}
+
+impl Export {
+    pub fn new(name: String, open: impl Fn() -> ByteStream + Send + Sync + 'static) -> Export {
+        Export { name, open: Box::new(open) }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads it once. Layers that are not compressed are compressed as `compression` says.
+    pub fn events(&self, compression: Compression) -> mpsc::Receiver<Result<Event, Error>> {
+        let (sender, receiver) = mpsc::channel(1);
+        let reader = BlockingReader::new((self.open)());
+        let name = self.name.clone();
+        tokio::task::spawn_blocking(move || {
+            let ended = walk(reader, compression, &sender).map_err(|error| crate::byte_stream::unwrapped(error, &name));
+            // Who does not listen any more does not want to know.
+            let _ = sender.blocking_send(ended.map(Event::End));
+        });
+        receiver
+    }
+}
+
+impl Blob for ExportedBlob {
+    fn open(&self, skip: u64) -> ByteStream {
+        let bytes = self.bytes.lock().ok().and_then(|mut bytes| bytes.take()).filter(|_| skip == 0);
+        bytes.unwrap_or_else(|| {
+            let (registry, action) = ("the archive".to_owned(), "read a layer".to_owned());
+            let message = "it comes only once, and the connection broke".to_owned();
+            let error = wrapped(Error::Unreachable { registry, action, message });
+            Box::pin(futures_util::stream::once(async move { Err(error) }))
+        })
+    }
+
+    fn known(&self) -> Option<Descriptor> {
+        let found = self.found.lock().ok().and_then(|found| found.clone());
+        found.or_else(|| (self.named.is_some() && !self.compressing).then(|| self.as_stored.clone()))
+    }
+
+    fn size(&self) -> Option<u64> {
+        (!self.compressing).then_some(self.size)
+    }
+
+    fn repeats(&self) -> bool {
+        false
+    }
+}
+
+type Events = mpsc::Sender<Result<Event, Error>>;
+
+fn walk(reader: impl Read, compression: Compression, events: &Events) -> io::Result<Documents> {
+    let mut documents = Documents::default();
+    let (mut total, mut members) = (0, 0);
+    let mut archive = tar::Archive::new(reader);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        members += 1;
+        if members > MAX_MEMBERS {
+            return Err(io::Error::other(format!("it has more than {MAX_MEMBERS} members")));
+        }
+        let Some(name) = normal(&String::from_utf8_lossy(&entry.path_bytes())) else { continue };
+        let kind = entry.header().entry_type();
+        if kind.is_symlink() || kind.is_hard_link() {
+            let target = String::from_utf8_lossy(&entry.link_name_bytes().unwrap_or_default()).into_owned();
+            documents.links.insert(name.clone(), if kind.is_symlink() { beside(&name, &target) } else { target });
+            continue;
+        }
+        if !kind.is_file() {
+            continue;
+        }
+        let size = entry.size();
+        let mut head = Vec::with_capacity(HEAD);
+        entry.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
+        if is_document(&name, &head, size) {
+            total += size;
+            if total > DOCUMENTS_LIMIT {
+                return Err(io::Error::other("its documents are larger than those of any image"));
+            }
+            entry.read_to_end(&mut head)?;
+            documents.files.insert(name, head);
+        } else if !layer(name, size, &head, &mut entry, compression, events)? {
+            return Ok(documents);
+        }
+    }
+    Ok(documents)
+}
+
+/// Whether a member is no layer: JSON, or one of the small files of old archives.
+fn is_document(name: &str, head: &[u8], size: u64) -> bool {
+    let is_tar = head.get(MAGIC..MAGIC + 5) == Some(b"ustar");
+    let is_json = matches!(head.first(), Some(b'{' | b'['));
+    let is_small =
+        name.ends_with(".json") || ["oci-layout", "repositories"].contains(&name) || name.ends_with("/VERSION");
+    size <= DOCUMENT_LIMIT && !is_tar && (is_json || is_small)
+}
+
+/// Passes a layer on; false if nobody wants any more.
+fn layer(
+    member: String,
+    size: u64,
+    head: &[u8],
+    rest: &mut impl Read,
+    wanted: Compression,
+    events: &Events,
+) -> io::Result<bool> {
+    let stored = Compression::detect(head);
+    let compressing = stored == Compression::None && wanted != Compression::None;
+    let named = digest_of_name(&member);
+    let (pieces, receiver) = mpsc::channel(WAITING);
+    let found = Arc::new(Mutex::new(None));
+    let as_stored = Descriptor::new(stored.media_type(), named.unwrap_or_else(|| Digest::of(b"")), size);
+    let blob = ExportedBlob {
+        member,
+        named,
+        size,
+        compressing,
+        as_stored,
+        bytes: Mutex::new(Some(of_channel(receiver))),
+        found: Arc::clone(&found),
+    };
+    if events.blocking_send(Ok(Event::Layer(blob))).is_err() {
+        return Ok(false);
+    }
+    let content = head.chain(rest);
+    let passed = pass(content, if compressing { wanted } else { Compression::None }, stored, named, &pieces);
+    match passed {
+        Ok(descriptor) => {
+            if let Ok(mut found) = found.lock() {
+                *found = Some(descriptor);
+            }
+        }
+        // It was not wanted after all.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) => {
+            let _ = pieces.blocking_send(Err(error));
+        }
+    }
+    Ok(true)
+}
+
+/// Writes a layer's bytes, compressed as `compression` says, and gives what was written.
+fn pass(
+    mut content: impl Read,
+    compression: Compression,
+    stored: Compression,
+    named: Option<Digest>,
+    pieces: &mpsc::Sender<io::Result<Bytes>>,
+) -> io::Result<Descriptor> {
+    let out = io::BufWriter::with_capacity(256 << 10, Pieces(pieces));
+    let mut out = Hashing::new(Encoder::new(Hashing::new(out), compression)?);
+    io::copy(&mut content, &mut out)?;
+    let (digest, _, encoder) = out.finish();
+    if let Some(expected) = named.filter(|expected| *expected != digest) {
+        let (what, registry) = ("a layer".to_owned(), "the archive".to_owned());
+        let (expected, found) = (expected.to_string(), digest.to_string());
+        return Err(wrapped(Error::Corrupt { what, registry, expected, found }));
+    }
+    let (digest, size, mut out) = encoder.finish()?.finish();
+    out.flush()?;
+    let kind = if compression == Compression::None { stored } else { compression };
+    Ok(Descriptor::new(kind.media_type(), digest, size))
+}
+
+struct Pieces<'a>(&'a mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(data)));
+        sent.map(|()| data.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `blobs/sha256/HEX` and podman's `HEX.tar` say what they hold; Docker's names before version 25 do not.
+fn digest_of_name(name: &str) -> Option<Digest> {
+    let hex = match name.strip_prefix("blobs/sha256/") {
+        Some(hex) => hex,
+        None => name.strip_suffix(".tar").filter(|stem| !stem.contains('/'))?,
+    };
+    format!("sha256:{hex}").parse().ok()
+}
+
+/// A member's name without `./`; `None` for what cannot be a file of an image.
+fn normal(name: &str) -> Option<String> {
+    let parts: Vec<_> = name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    (!parts.is_empty() && !parts.contains(&"..")).then(|| parts.join("/"))
+}
+
+/// What a symbolic link beside `name` leads to.
+fn beside(name: &str, target: &str) -> String {
+    let mut parts: Vec<_> = name.split('/').collect();
+    parts.pop();
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            other => parts.push(other),
+        }
+    }
+    parts.join("/")
+}
+
+/// The image that an archive held, when all its layers have been passed on.
+pub(crate) struct Assembled {
+    /// Its manifest.
+    pub document: Document,
+    /// Its configuration.
+    pub config: Vec<u8>,
+}
+
+/// An entry of `manifest.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    config: String,
+    layers: Vec<String>,
+}
+
+impl Documents {
+    /// Makes the manifest of the platform's image. `stored` says what became of each layer, by its name in the archive.
+    pub fn assemble(
+        &self,
+        platform: &Platform,
+        stored: &BTreeMap<String, Descriptor>,
+        name: &str,
+    ) -> Result<Assembled, Error> {
+        if self.files.contains_key("oci-layout") && self.files.contains_key("index.json") {
+            return self.of_layout(platform, stored, name);
+        }
+        let entries: Vec<Entry> = self.parse("manifest.json", name)?;
+        let [entry] = &entries[..] else {
+            return Err(unusable(name, format!("it has {} images where one was asked for", entries.len())));
+        };
+        let config = self.file(&entry.config, name)?.to_vec();
+        let layers = entry.layers.iter().map(|layer| self.stored(layer, stored, name)).collect::<Result<_, _>>()?;
+        Ok(Assembled { document: manifest(&config, media::CONFIG, layers, BTreeMap::new(), name)?, config })
+    }
+
+    fn of_layout(
+        &self,
+        platform: &Platform,
+        stored: &BTreeMap<String, Descriptor>,
+        name: &str,
+    ) -> Result<Assembled, Error> {
+        let index: Index = self.parse("index.json", name)?;
+        let mut entry = match &index.manifests[..] {
+            [one] => one.clone(),
+            _ => choose(&index, platform, name)?.clone(),
+        };
+        for _ in 0..MAX_DEPTH {
+            let bytes = self.blob(&entry.digest, name)?.to_vec();
+            let document = Document::parse(bytes, Some(&entry.media_type), name)?;
+            let image = match &document.content {
+                Content::Index(index) => {
+                    entry = choose(index, platform, name)?.clone();
+                    continue;
+                }
+                Content::Image(image) => image,
+            };
+            let config = self.blob(&image.config.digest, name)?.to_vec();
+            let found = |layer: &Descriptor| self.stored(&member_name(&layer.digest), stored, name);
+            let layers: Vec<Descriptor> = image.layers.iter().map(found).collect::<Result<_, _>>()?;
+            let unchanged = layers.iter().zip(&image.layers).all(|(new, old)| new.digest == old.digest);
+            let document = match unchanged {
+                true => document,
+                false => manifest(&config, &image.config.media_type, layers, image.annotations.clone(), name)?,
+            };
+            return Ok(Assembled { document, config });
+        }
+        Err(unusable(name, format!("its indexes are nested more than {MAX_DEPTH} deep")))
+    }
+
+    fn parse<T: serde::de::DeserializeOwned>(&self, file: &str, name: &str) -> Result<T, Error> {
+        serde_json::from_slice(self.file(file, name)?).map_err(|error| unusable(name, format!("{file}: {error}")))
+    }
+
+    fn file(&self, file: &str, name: &str) -> Result<&[u8], Error> {
+        self.files.get(file).map(Vec::as_slice).ok_or_else(|| unusable(name, format!("it has no `{file}`")))
+    }
+
+    fn blob(&self, digest: &Digest, name: &str) -> Result<&[u8], Error> {
+        let bytes = self.file(&member_name(digest), name)?;
+        let found = Digest::of(bytes);
+        if found == *digest {
+            return Ok(bytes);
+        }
+        let (expected, found) = (digest.to_string(), found.to_string());
+        Err(Error::Corrupt { what: "a document".to_owned(), registry: name.to_owned(), expected, found })
+    }
+
+    fn stored(&self, member: &str, stored: &BTreeMap<String, Descriptor>, name: &str) -> Result<Descriptor, Error> {
+        let linked = self.links.get(member).and_then(|target| normal(target));
+        let found = stored.get(member).or_else(|| stored.get(linked.as_deref()?));
+        found.cloned().ok_or_else(|| unusable(name, format!("it has no layer `{member}`")))
+    }
+}
+
+fn manifest(
+    config: &[u8],
+    kind: &str,
+    layers: Vec<Descriptor>,
+    annotations: BTreeMap<String, String>,
+    name: &str,
+) -> Result<Document, Error> {
+    // Where the old manifest was Docker's, the new one is not: its layers' media types are OCI's.
+    let kind = if kind.starts_with("application/vnd.docker.") { media::CONFIG } else { kind };
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(media::MANIFEST.to_owned()),
+        config: Descriptor::of(kind, config),
+        layers,
+        annotations,
+    };
+    Document::parse(canonical_json(&manifest), None, name)
+}
+
+fn member_name(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn unusable(name: &str, reason: String) -> Error {
+    Error::Unusable { what: name.to_owned(), reason }
+}
