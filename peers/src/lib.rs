@@ -1,10 +1,12 @@
-//! The real programs that tests compare Wharf with: nix, docker, podman, skopeo, umoci, runc, Debian's docker-registry.
+//! The real programs that tests compare Wharf with: nix, docker, podman, containerd, skopeo, umoci, runc, Debian's
+//! docker-registry.
 //!
 //! Only tests and benchmarks use this crate. A missing peer makes its test say so and pass, unless `WHARF_REQUIRE_PEERS=1` is set (as the
 //! gate does): then it fails. Every daemon started here listens on loopback or a Unix socket, keeps its state in a
 //! temporary directory, and is killed when its handle is dropped.
 
 mod base_image;
+mod containerd;
 mod daemon;
 pub mod debian;
 mod docker;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 pub use base_image::push_base_image;
+pub use containerd::Containerd;
 pub use daemon::Daemon;
 pub use docker::Docker;
 pub use podman::Podman;

@@ -1,6 +1,6 @@
 //! The peers themselves come up and go down: what fails here is the machine, not Wharf.
 
-use peers::{Access, Docker, Podman, Registry, push_base_image};
+use peers::{Access, Containerd, Docker, Podman, Registry, push_base_image};
 
 #[test]
 fn docker_starts_and_stops() {
@@ -8,6 +8,12 @@ fn docker_starts_and_stops() {
     assert!(
         docker.run(["version", "--format", "{{.Server.Version}}"]).trim().starts_with(|c: char| c.is_ascii_digit())
     );
+}
+
+#[test]
+fn containerd_starts_and_stops() {
+    let Some(containerd) = Containerd::start() else { return };
+    assert_eq!(containerd.run(["images", "ls", "--quiet"]), "");
 }
 
 #[test]

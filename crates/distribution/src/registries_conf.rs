@@ -305,11 +305,11 @@ mod tests {
     fn drop_ins_replace_entries_of_the_same_prefix() {
         let place = tempfile::tempdir().unwrap();
         let (file, directory) = (place.path().join("registries.conf"), place.path().join("registries.conf.d"));
-        std::fs::create_dir(&directory).unwrap();
-        std::fs::write(&file, "[[registry]]\nlocation = \"a.b\"\nblocked = true\n").unwrap();
-        std::fs::write(directory.join("1.conf"), "[[registry]]\nprefix = \"a.b\"\nlocation = \"c.d\"\n").unwrap();
-        std::fs::write(directory.join("2.conf"), "[aliases]\n\"x\" = \"y.z/x\"\n").unwrap();
-        std::fs::write(directory.join("3.conf.off"), "no toml").unwrap();
+        fs::create_dir(&directory).unwrap();
+        fs::write(&file, "[[registry]]\nlocation = \"a.b\"\nblocked = true\n").unwrap();
+        fs::write(directory.join("1.conf"), "[[registry]]\nprefix = \"a.b\"\nlocation = \"c.d\"\n").unwrap();
+        fs::write(directory.join("2.conf"), "[aliases]\n\"x\" = \"y.z/x\"\n").unwrap();
+        fs::write(directory.join("3.conf.off"), "no toml").unwrap();
         let conf = RegistriesConf::read(Some(&file), &[directory, place.path().join("absent")]).unwrap();
         assert_eq!(sources(&conf, "a.b/x"), ["c.d/x"]);
     }

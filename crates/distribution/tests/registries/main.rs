@@ -1,8 +1,13 @@
 //! The client against real registries, and against ones that misbehave.
 
+mod certificates;
+mod conventions;
+mod exchange;
+mod faults;
 mod nix_pull;
 mod peer;
 mod rude;
+mod token_auth;
 
 use std::collections::BTreeMap;
 

@@ -30,7 +30,17 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// One that everybody may use, or only `user` with the password `secret`.
     pub fn start(with_accounts: bool) -> Option<Peer> {
+        Peer::configured(with_accounts, "")
+    }
+
+    /// One with this section of its configuration.
+    pub fn with_auth(section: &str) -> Option<Peer> {
+        Peer::configured(false, section)
+    }
+
+    fn configured(with_accounts: bool, section: &str) -> Option<Peer> {
         if !is_installed("docker-registry") {
             return None;
         }
@@ -41,6 +51,7 @@ impl Peer {
             "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n",
             at.join("data").display()
         );
+        config += section;
         if with_accounts {
             std::fs::write(at.join("accounts"), ACCOUNTS).unwrap();
             config += &format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", at.join("accounts").display());

@@ -236,6 +236,67 @@ async fn a_broken_upload_is_taken_up_where_it_broke() {
     assert_eq!(patches[0].body.len() as u64, descriptor.size - BREAKS_AT);
 }
 
+#[tokio::test]
+async fn a_token_that_ends_in_the_middle_of_a_push_is_replaced() {
+    // Each token is good for so many requests; what they are does not matter.
+    for good_for in 1..8 {
+        let (issued, used) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let rude = Rude::start(move |request, _| {
+            let host = request.headers.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned();
+            if request.line.contains("/token") {
+                used.store(0, Ordering::Relaxed);
+                let number = issued.fetch_add(1, Ordering::Relaxed) + 1;
+                return answer("200 OK", "", format!(r#"{{"token":"t{number}","expires_in":300}}"#).as_bytes());
+            }
+            let current = format!("authorization: bearer t{}\n", issued.load(Ordering::Relaxed));
+            let known = request.headers.contains(&current) && used.fetch_add(1, Ordering::Relaxed) < good_for;
+            if !known {
+                let challenge =
+                    format!("www-authenticate: Bearer realm=\"http://{host}/token\",error=\"invalid_token\"\r\n");
+                return answer("401 Unauthorized", &challenge, b"");
+            }
+            match request.line.split(' ').next().unwrap() {
+                "HEAD" => answer("404 Not Found", "", b""),
+                "POST" => answer("202 Accepted", "location: /v2/a/blobs/uploads/1\r\n", b""),
+                "PATCH" => answer("202 Accepted", "location: /v2/a/blobs/uploads/1\r\n", b""),
+                _ => answer("201 Created", &stored(&request.body), b""),
+            }
+        });
+        let place = tempfile::tempdir().unwrap();
+        let image = crate::peer::image_of(&place.path().join("one"), &[("file", "content".repeat(1000))]);
+        let client = Client::new(distribution::Settings { parallel: 1, ..settings() });
+        let to = rude.reference("a:1").to_string();
+        let pushed = crate::push(&client, &image, &to, &crate::options(place.path())).await;
+        assert_eq!(pushed.unwrap_or_else(|error| panic!("{good_for}: {error}")).blobs_sent, 2);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_elsewhere_gets_no_credentials() {
+    let storage = Rude::start(|request, _| answer("201 Created", &stored(&request.body), b""));
+    let elsewhere = storage.host.clone();
+    let rude = Rude::start(move |request, _| {
+        if !request.headers.contains("authorization: basic") {
+            return answer("401 Unauthorized", "www-authenticate: Basic realm=\"x\"\r\n", b"");
+        }
+        match request.line.split(' ').next().unwrap() {
+            "HEAD" => answer("404 Not Found", "", b""),
+            "POST" => answer("202 Accepted", &format!("location: http://{elsewhere}/bucket?signature=x\r\n"), b""),
+            _ => answer("201 Created", &stored(&request.body), b""),
+        }
+    });
+    let place = tempfile::tempdir().unwrap();
+    let image = crate::peer::image_of(&place.path().join("one"), &[("file", "content".repeat(1000))]);
+    let account = distribution::Credential::Password { user: "user".into(), password: "secret".into() };
+    let mut settings = settings();
+    settings.credentials.insert(rude.host.clone(), account);
+    let to = rude.reference("a:1").to_string();
+    crate::push(&Client::new(settings), &image, &to, &crate::options(place.path())).await.unwrap();
+    let seen = storage.seen();
+    assert!(seen.len() >= 2 && seen.iter().all(|request| !request.headers.contains("authorization")));
+    assert!(seen.iter().any(|request| request.line.contains("signature=x&digest=sha256")));
+}
+
 fn stored(manifest: &[u8]) -> String {
     format!("docker-content-digest: {}\r\n", Digest::of(manifest))
 }

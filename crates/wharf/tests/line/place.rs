@@ -29,6 +29,15 @@ impl Place {
         fs::write(self.path().join(name), text).expect("a file in the place");
     }
 
+    /// Puts Debian's static `busybox` below it; false, and that is said, where there is none.
+    pub fn with_busybox(&self) -> bool {
+        if !peers::available(&["busybox"]) {
+            return false;
+        }
+        let busybox = peers::find("busybox").expect("busybox is available");
+        fs::copy(busybox, self.path().join("busybox")).is_ok()
+    }
+
     /// A `wharf` that knows nothing of the machine's user, with this place as its home and working directory.
     pub fn wharf<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));

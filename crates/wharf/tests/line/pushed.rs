@@ -1,15 +1,12 @@
 //! From a definition into a registry, Debian's and our own, and from there into every client.
 
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use peers::{Access, Docker, Podman, Registry, available, free_port, succeed};
+use peers::{Access, Docker, Podman, Registry, available, succeed};
 use serde_json::Value;
 
 use crate::place::Place;
+use crate::served::Served;
 
 const DEFINITION: &str = r#"{ pkgs, ... }:
 pkgs.dockerTools.buildLayeredImage {
@@ -19,35 +16,6 @@ pkgs.dockerTools.buildLayeredImage {
   config.Cmd = [ "/bin/echo" "pulled" ];
 }
 "#;
-
-/// `wharf registry serve` on loopback; ends on drop.
-struct Served {
-    child: Child,
-    host: String,
-}
-
-impl Served {
-    fn start(place: &Place) -> Self {
-        let port = free_port();
-        let host = format!("127.0.0.1:{port}");
-        place.write("registry.toml", &format!("[listen]\naddress = \"{host}\"\n[storage]\nroot = \"images\"\n"));
-        let mut serve = place.wharf(["registry", "serve", "--config", "registry.toml"]);
-        let child = serve.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("the registry starts");
-        let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(30), "the registry does not listen");
-            sleep(Duration::from_millis(20));
-        }
-        Self { child, host }
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn an_image_is_pushed_once_and_every_client_pulls_it() {
