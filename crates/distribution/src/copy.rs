@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
 use futures_util::{TryStreamExt, stream};
@@ -20,6 +20,9 @@ use crate::transport::{Destination, Event, Export, Opened, Place, Source, rememb
 
 /// An index may point to an index; deeper than this is a mistake or malice.
 const MAX_DEPTH: usize = 4;
+
+/// The host of repositories that are named for the destination's own registry.
+pub(crate) const HERE: &str = "";
 
 /// How to copy.
 #[derive(Debug, Clone)]
@@ -70,16 +73,17 @@ pub struct Copied {
 
 #[derive(Default)]
 struct Tally {
+    up_to_date: AtomicBool,
     bytes: AtomicU64,
     sent: AtomicUsize,
     mounted: AtomicUsize,
 }
 
 impl Tally {
-    fn copied(self, digest: Digest, up_to_date: bool, changed: Option<String>) -> Copied {
+    fn copied(self, digest: Digest, changed: Option<String>) -> Copied {
         Copied {
             digest,
-            up_to_date,
+            up_to_date: self.up_to_date.into_inner(),
             changed,
             bytes_sent: self.bytes.into_inner(),
             blobs_sent: self.sent.into_inner(),
@@ -162,7 +166,8 @@ impl Client {
         let root = selected(source, &*destination, from, to, options).await?;
         let there = destination.current().await?;
         if there == Some(root.digest) {
-            return Ok(Tally::default().copied(root.digest, true, None));
+            let tally = Tally { up_to_date: true.into(), ..Tally::default() };
+            return Ok(tally.copied(root.digest, None));
         }
         if let Place::Registry(reference) = to {
             check_tag(reference, &reference.target(), there, root.digest, options.force)?;
@@ -302,7 +307,7 @@ impl<'a> Copying<'a> {
 
     async fn end(self, outcome: Result<Digest, Error>, changed: Option<String>) -> Result<Copied, Error> {
         match outcome {
-            Ok(digest) => Ok(self.tally.copied(digest, false, changed)),
+            Ok(digest) => Ok(self.tally.copied(digest, changed)),
             Err(error) => {
                 self.destination.abandon();
                 Err(error)
@@ -351,8 +356,7 @@ impl<'a> Copying<'a> {
             if self.destination.has(known.digest).await? {
                 return Ok(known);
             }
-            let host = from.map_or("", |(host, _)| host);
-            let others = self.mount_from.iter().map(|repository| (host, repository.as_str()));
+            let others = self.mount_from.iter().map(|repository| (HERE, repository.as_str()));
             for place in from.into_iter().chain(others) {
                 if self.destination.mount(known.digest, place).await? {
                     self.tally.mounted.fetch_add(1, Ordering::Relaxed);
@@ -424,6 +428,10 @@ impl<'a> Copying<'a> {
             let assembled = documents.assemble(platform, &stored, export.name())?;
             if let Place::Registry(reference) = to {
                 let there = self.destination.current().await?;
+                if there == Some(assembled.document.digest) {
+                    self.tally.up_to_date.store(self.tally.sent.load(Ordering::Relaxed) == 0, Ordering::Relaxed);
+                    return Ok(assembled.document.digest);
+                }
                 check_tag(reference, &reference.target(), there, assembled.document.digest, options.force)?;
             }
             return self.finish(&assembled.document, &assembled.config).await;

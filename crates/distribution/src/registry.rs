@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -338,7 +338,9 @@ impl Registry {
         let status = response.status();
         let mut message = format!("{status}: ");
         let limit = self.rate_limit().filter(|_| status == StatusCode::TOO_MANY_REQUESTS);
-        let after = retry_after(response.headers()).filter(|_| is_transient(status));
+        // Some give a date where seconds belong.
+        let a_day = Duration::from_secs(86400);
+        let after = retry_after(response.headers()).filter(|after| is_transient(status) && *after < a_day);
         message.push_str(&complaint::of(response).await);
         if let Some(after) = after {
             message.push_str(&format!("; it may be asked again in {} s", after.as_secs()));

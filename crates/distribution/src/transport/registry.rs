@@ -9,6 +9,7 @@ use store::progress::Task;
 
 use crate::blob::Blob;
 use crate::client::{Client, Found, manifest, manifest_digest};
+use crate::copy::HERE;
 use crate::documents::Document;
 use crate::download::RemoteBlob;
 use crate::error::Error;
@@ -110,7 +111,8 @@ impl Destination for RegistryDestination {
     fn mount<'a>(&'a self, digest: Digest, from: (&'a str, &'a str)) -> BoxFuture<'a, Result<bool, Error>> {
         Box::pin(async move {
             let (host, repository) = from;
-            let possible = host == self.reference.host() && repository != self.reference.repository();
+            let is_here = host == HERE || host == self.reference.host();
+            let possible = is_here && repository != self.reference.repository();
             Ok(possible && self.uploader().mount(digest, repository).await?)
         })
     }

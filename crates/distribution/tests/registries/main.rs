@@ -6,6 +6,7 @@ mod exchange;
 mod faults;
 mod nix_pull;
 mod peer;
+mod places;
 mod rude;
 mod token_auth;
 

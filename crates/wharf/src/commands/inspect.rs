@@ -13,7 +13,7 @@ use crate::any_image::Opened;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::target::TargetArguments;
-use crate::{any_image, inspect_page, output, registries};
+use crate::{any_image, inspect_page, output, places, registries};
 
 /// How many of the largest files are named.
 const LARGEST: usize = 10;
@@ -96,6 +96,7 @@ fn write_page(file: &Path, page: &str) -> Result<(), Failure> {
 fn remote(text: &str, raw: bool, settings: &Settings) -> Result<i32, Failure> {
     let (client, reference) = (registries::client(settings)?, registries::reference(text)?);
     let resolved = registries::wait(async { Ok(client.resolve(&reference).await?) })?;
+    places::rate_limits(&client, settings);
     if raw {
         output::write_bytes(&resolved.bytes);
         return Ok(0);
