@@ -187,7 +187,7 @@ fn layer(
         return Ok(false);
     }
     let content = head.chain(rest);
-    let passed = pass(content, if compressing { wanted } else { Compression::None }, stored, named, &pieces);
+    let passed = pass(content, size, if compressing { wanted } else { Compression::None }, stored, named, &pieces);
     match passed {
         Ok(descriptor) => {
             if let Ok(mut found) = found.lock() {
@@ -206,6 +206,7 @@ fn layer(
 /// Writes a layer's bytes, compressed as `compression` says, and gives what was written.
 fn pass(
     mut content: impl Read,
+    size: u64,
     compression: Compression,
     stored: Compression,
     named: Option<Digest>,
@@ -214,7 +215,11 @@ fn pass(
     let out = io::BufWriter::with_capacity(256 << 10, Pieces(pieces));
     let mut out = Hashing::new(Encoder::new(Hashing::new(out), compression)?);
     io::copy(&mut content, &mut out)?;
-    let (digest, _, encoder) = out.finish();
+    let (digest, length, encoder) = out.finish();
+    if length != size {
+        let message = format!("the archive is cut off: {length} of the {size} bytes of a layer came");
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+    }
     if let Some(expected) = named.filter(|expected| *expected != digest) {
         let (what, registry) = ("a layer".to_owned(), "the archive".to_owned());
         let (expected, found) = (expected.to_string(), digest.to_string());

@@ -142,16 +142,12 @@ impl Daemon {
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(&socket).unwrap();
         let taken: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-        let kept = Arc::clone(&taken);
+        let (archive, kept) = (Arc::new(archive), Arc::clone(&taken));
         std::thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let Some((line, body)) = request(&stream) else { continue };
-                let bytes = if line.starts_with("GET /images/app:1/get ") { &archive } else { answer.as_bytes() };
-                if line.starts_with("POST /images/load") {
-                    kept.lock().unwrap().push(body);
-                }
-                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", bytes.len());
-                let _ = stream.write_all(&[head.as_bytes(), bytes].concat());
+            // An image may go from the daemon to the daemon: both requests are open at the same time.
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (archive, kept) = (Arc::clone(&archive), Arc::clone(&kept));
+                std::thread::spawn(move || serve(stream, &archive, answer, &kept));
             }
         });
         Daemon { socket, taken }
@@ -162,6 +158,16 @@ impl Daemon {
         settings.docker.address = format!("unix://{}", self.socket.display());
         Client::new(settings)
     }
+}
+
+fn serve(mut stream: UnixStream, archive: &[u8], answer: &str, kept: &Mutex<Vec<Vec<u8>>>) {
+    let Some((line, body)) = request(&stream) else { return };
+    let bytes = if line.starts_with("GET /images/app:1/get ") { archive } else { answer.as_bytes() };
+    if line.starts_with("POST /images/load") {
+        kept.lock().unwrap().push(body);
+    }
+    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", bytes.len());
+    let _ = stream.write_all(&[head.as_bytes(), bytes].concat());
 }
 
 /// A request with a body in chunks or none.
@@ -278,7 +284,7 @@ async fn a_daemon_that_complains_and_archives_that_lie_are_errors() {
     let layerless = archive(&[("manifest.json", br#"[{"Config":"a","Layers":["../x"]}]"#), ("a", b"{}")]);
     for (bytes, reason) in [
         (changed, "is not what its digest says"),
-        (bytes[..300_000].to_vec(), "cannot be used"),
+        (bytes[..300_000].to_vec(), "the archive is cut off"),
         (b"no tar".repeat(200), "cannot be used"),
         (Vec::new(), "it has no `manifest.json`"),
         (two, "it has 2 images"),
