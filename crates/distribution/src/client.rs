@@ -10,11 +10,12 @@ use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
+use crate::address::{addresses, mirror_trust};
 use crate::documents::{ACCEPTED, Document, MANIFEST_LIMIT, shown};
 use crate::error::Error;
 use crate::rate_limit::RateLimit;
 use crate::reference::Reference;
-use crate::registry::{Registry, Scopes, addresses, mirror_trust};
+use crate::registry::{Registry, Scopes};
 use crate::settings::Settings;
 
 /// How much of a list is read.

@@ -1,28 +1,18 @@
 //! Copying an image from any place to any other: by digest where both can, byte for byte, without a disk in between.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use futures_util::future::BoxFuture;
-use futures_util::{TryStreamExt, stream};
-use image::media::{Descriptor, Platform};
+use image::media::Platform;
 use image::{Compression, Digest, Image, LayerCache};
-use store::progress::{Activity, Outcome, Progress, Task};
+use store::progress::Progress;
 
-use crate::blob::{Blob, BytesBlob, LayerBlob};
 use crate::client::Client;
+use crate::copying::{Copying, MAX_DEPTH, Tally, nested};
 use crate::documents::{Content, Document, choose};
 use crate::error::Error;
 use crate::push::{PushOptions, check_tag};
 use crate::retry::Attempts;
-use crate::transport::{Destination, Event, Export, Opened, Place, Source, remembered};
-
-/// An index may point to an index; deeper than this is a mistake or malice.
-const MAX_DEPTH: usize = 4;
-
-/// The host of repositories that are named for the destination's own registry.
-pub(crate) const HERE: &str = "";
+use crate::transport::{Destination, Export, Opened, Place, Source};
 
 /// How to copy.
 #[derive(Debug, Clone)]
@@ -69,27 +59,6 @@ pub struct Copied {
     pub blobs_sent: usize,
     /// How many were taken over from other repositories.
     pub blobs_mounted: usize,
-}
-
-#[derive(Default)]
-struct Tally {
-    up_to_date: AtomicBool,
-    bytes: AtomicU64,
-    sent: AtomicUsize,
-    mounted: AtomicUsize,
-}
-
-impl Tally {
-    fn copied(self, digest: Digest, changed: Option<String>) -> Copied {
-        Copied {
-            digest,
-            up_to_date: self.up_to_date.into_inner(),
-            changed,
-            bytes_sent: self.bytes.into_inner(),
-            blobs_sent: self.sent.into_inner(),
-            blobs_mounted: self.mounted.into_inner(),
-        }
-    }
 }
 
 impl Client {
@@ -166,8 +135,7 @@ impl Client {
         let root = selected(source, &*destination, from, to, options).await?;
         let there = destination.current().await?;
         if there == Some(root.digest) {
-            let tally = Tally { up_to_date: true.into(), ..Tally::default() };
-            return Ok(tally.copied(root.digest, None));
+            return Ok(Tally::up_to_date().copied(root.digest, None));
         }
         if let Place::Registry(reference) = to {
             check_tag(reference, &reference.target(), there, root.digest, options.force)?;
@@ -285,163 +253,4 @@ async fn selected(
         }
     }
     Err(nested(&from.to_string()))
-}
-
-fn nested(what: &str) -> Error {
-    let reason = format!("its indexes are nested more than {MAX_DEPTH} deep");
-    Error::Unusable { what: what.to_owned(), reason }
-}
-
-/// One copy in progress.
-struct Copying<'a> {
-    destination: &'a dyn Destination,
-    mount_from: &'a [String],
-    progress: &'a dyn Progress,
-    tally: Tally,
-}
-
-impl<'a> Copying<'a> {
-    fn new(destination: &'a dyn Destination, mount_from: &'a [String], progress: &'a dyn Progress) -> Self {
-        Self { destination, mount_from, progress, tally: Tally::default() }
-    }
-
-    async fn end(self, outcome: Result<Digest, Error>, changed: Option<String>) -> Result<Copied, Error> {
-        match outcome {
-            Ok(digest) => Ok(self.tally.copied(digest, changed)),
-            Err(error) => {
-                self.destination.abandon();
-                Err(error)
-            }
-        }
-    }
-
-    /// Copies what a manifest refers to.
-    fn contents<'b>(
-        &'b self,
-        source: &'b dyn Source,
-        document: &'b Document,
-        depth: usize,
-    ) -> BoxFuture<'b, Result<(), Error>> {
-        Box::pin(async move {
-            match &document.content {
-                Content::Image(image) => {
-                    let mut begun = BTreeSet::new();
-                    // An image may have the same layer twice.
-                    let blobs = std::iter::once(&image.config).chain(&image.layers);
-                    let blobs = blobs.filter(|blob| begun.insert(blob.digest)).map(Ok);
-                    let parallel = self.destination.abilities().parallel;
-                    stream::iter(blobs)
-                        .try_for_each_concurrent(parallel, |wanted| async move {
-                            let blob = source.blob(wanted);
-                            self.blob(&*blob, source.repository()).await.map(drop)
-                        })
-                        .await
-                }
-                Content::Index(_) if depth == MAX_DEPTH => Err(nested(&source.name())),
-                Content::Index(index) => {
-                    for entry in &index.manifests {
-                        let inner = source.document(entry).await?;
-                        self.contents(source, &inner, depth + 1).await?;
-                        self.destination.put_document(&inner).await?;
-                    }
-                    Ok(())
-                }
-            }
-        })
-    }
-
-    /// Sends a blob, unless the destination has it or can get it in another way.
-    async fn blob(&self, blob: &dyn Blob, from: Option<(&str, &str)>) -> Result<Descriptor, Error> {
-        if let Some(known) = blob.known() {
-            if self.destination.has(known.digest).await? {
-                return Ok(known);
-            }
-            let others = self.mount_from.iter().map(|repository| (HERE, repository.as_str()));
-            for place in from.into_iter().chain(others) {
-                if self.destination.mount(known.digest, place).await? {
-                    self.tally.mounted.fetch_add(1, Ordering::Relaxed);
-                    return Ok(known);
-                }
-            }
-        }
-        let known = blob.known();
-        let name = known.as_ref().map_or_else(|| "a layer".to_owned(), |known| known.digest.to_string());
-        let task = Task::start(self.progress, Activity::Push, &name, known.map(|known| known.size));
-        let put = self.destination.put(blob, &task).await?;
-        self.tally.bytes.fetch_add(put.size, Ordering::Relaxed);
-        self.tally.sent.fetch_add(1, Ordering::Relaxed);
-        task.finish(Outcome::Done);
-        Ok(put)
-    }
-
-    /// Puts an image that is here. A destination that has to know digests before gets layers without compression.
-    async fn image(&self, image: &Image, options: &CopyOptions) -> Result<Digest, Error> {
-        let streams = self.destination.abilities().parallel > 1;
-        let compression = if streams { options.compression } else { Compression::None };
-        let mut layers = Vec::new();
-        for layer in &image.layers {
-            let blob = LayerBlob { layer, compression, cache: &options.cache };
-            let put = self.blob(&blob, None).await?;
-            // The media type of what was compressed on the way is known now.
-            layers.push(blob.known().unwrap_or(put));
-        }
-        let document = Document::parse(image.manifest_of(layers), None, "of the image")?;
-        self.finish(&document, image.config_bytes()).await
-    }
-
-    /// Puts what an archive gives, as it comes.
-    async fn export(
-        &self,
-        export: &Export,
-        platform: &Platform,
-        to: &Place,
-        options: &CopyOptions,
-    ) -> Result<Digest, Error> {
-        let streams = self.destination.abilities().parallel > 1;
-        let compression = if streams { options.compression } else { Compression::None };
-        let mut events = export.events(compression);
-        let mut stored = BTreeMap::new();
-        while let Some(event) = events.recv().await {
-            let documents = match event? {
-                Event::Layer(blob) => {
-                    let before = blob.named.and_then(|diff_id| remembered(&options.cache, diff_id, compression));
-                    let put = match before {
-                        Some(known)
-                            if compression != Compression::None && self.destination.has(known.digest).await? =>
-                        {
-                            known
-                        }
-                        _ => {
-                            let put = self.blob(&blob, None).await?;
-                            blob.known().unwrap_or(put)
-                        }
-                    };
-                    if let Some(diff_id) = blob.named.filter(|named| *named != put.digest) {
-                        let known = image::Blob { digest: put.digest, size: put.size };
-                        options.cache.set_compressed(&diff_id, compression, &known)?;
-                    }
-                    stored.insert(blob.member.clone(), put);
-                    continue;
-                }
-                Event::End(documents) => documents,
-            };
-            let assembled = documents.assemble(platform, &stored, export.name())?;
-            if let Place::Registry(reference) = to {
-                let there = self.destination.current().await?;
-                if there == Some(assembled.document.digest) {
-                    self.tally.up_to_date.store(self.tally.sent.load(Ordering::Relaxed) == 0, Ordering::Relaxed);
-                    return Ok(assembled.document.digest);
-                }
-                check_tag(reference, &reference.target(), there, assembled.document.digest, options.force)?;
-            }
-            return self.finish(&assembled.document, &assembled.config).await;
-        }
-        Err(Error::Unusable { what: export.name().to_owned(), reason: "its archive has no end".to_owned() })
-    }
-
-    async fn finish(&self, document: &Document, config: &[u8]) -> Result<Digest, Error> {
-        self.blob(&BytesBlob::new(image::media::CONFIG, config), None).await?;
-        self.destination.finish(document).await?;
-        Ok(document.digest)
-    }
 }

@@ -8,6 +8,7 @@
 //! It must never know the registry server, a terminal or the environment: where configuration and credentials lie is
 //! told by [`Settings`]. Every byte that comes from a registry is checked against a digest before it is kept.
 
+mod address;
 mod auth_file;
 mod blob;
 mod byte_stream;
@@ -15,6 +16,7 @@ mod challenge;
 mod client;
 mod complaint;
 mod copy;
+mod copying;
 mod credential_helper;
 mod credentials;
 mod docker_archive;

@@ -10,14 +10,12 @@ use image::media::{Descriptor, Manifest, Platform};
 use store::progress::{Activity, Outcome, Progress, Task};
 
 use crate::client::{Client, Found, manifest};
+use crate::copying::{MAX_DEPTH, nested};
 use crate::documents::{Content, Document, choose};
 use crate::download::RemoteBlob;
 use crate::error::Error;
 use crate::layout::Layout;
 use crate::reference::Reference;
-
-/// An index may point to an index; deeper than this is a mistake or malice.
-const MAX_DEPTH: usize = 4;
 
 /// What was pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,8 +80,7 @@ async fn for_platform(
         // Without the platform: the one image of a layout is meant, also on a machine of another kind.
         entry = document.descriptor();
     }
-    let reason = format!("its indexes are nested more than {MAX_DEPTH} deep");
-    Err(Error::Unusable { what: reference.to_string(), reason })
+    Err(nested(&reference.to_string()))
 }
 
 async fn fill(

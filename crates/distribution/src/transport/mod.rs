@@ -11,6 +11,7 @@ mod containerd;
 mod containers_storage;
 mod docker_daemon;
 mod export;
+mod exported;
 mod oci_files;
 mod oci_layout;
 mod place;
@@ -27,7 +28,7 @@ use image::{Digest, Image, LayerCache};
 use store::progress::Task;
 use tar_sink::Flavour;
 
-pub(crate) use export::{Event, Export};
+pub(crate) use export::{Event, Export, ExportedBlob};
 pub use place::{InvalidPlace, Place};
 
 use crate::blob::Blob;

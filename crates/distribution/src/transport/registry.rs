@@ -9,7 +9,7 @@ use store::progress::Task;
 
 use crate::blob::Blob;
 use crate::client::{Client, Found, manifest, manifest_digest};
-use crate::copy::HERE;
+use crate::copying::HERE;
 use crate::documents::Document;
 use crate::download::RemoteBlob;
 use crate::error::Error;

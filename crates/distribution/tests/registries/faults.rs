@@ -28,13 +28,14 @@ struct State {
     sent: AtomicU64,
 }
 
-struct Proxy {
-    host: String,
+/// The proxy.
+pub struct Proxy {
+    pub host: String,
     state: Arc<State>,
 }
 
 impl Proxy {
-    fn start(upstream: &str) -> Proxy {
+    pub fn start(upstream: &str) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let (state, upstream) = (Arc::new(State::default()), upstream.to_owned());
@@ -55,7 +56,7 @@ impl Proxy {
     }
 
     /// Breaks the next `count` connections after that many bytes of theirs.
-    fn breaks(&self, count: usize, after: u64) {
+    pub fn breaks(&self, count: usize, after: u64) {
         self.state.after.store(after, Ordering::SeqCst);
         self.state.breaks.store(count, Ordering::SeqCst);
     }
@@ -110,7 +111,7 @@ impl State {
 }
 
 /// What does not compress.
-fn noise(seed: u64, length: u64) -> String {
+pub fn noise(seed: u64, length: u64) -> String {
     let mut state = seed;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use distribution::{Client, Digest, Error, Platform, Select, Settings};
 use image::{Image, Selection};
 
+use crate::faults::{Proxy, noise};
 use crate::peer::{self, Peer, settings};
 
 fn platform(architecture: &str) -> Platform {
@@ -183,17 +184,19 @@ fn request(stream: &UnixStream) -> Option<(String, Vec<u8>)> {
         }
         chunked |= header.to_lowercase().starts_with("transfer-encoding: chunked");
     }
-    while chunked {
+    if !chunked {
+        return Some((line, body));
+    }
+    loop {
         let mut size = String::new();
         reader.read_line(&mut size).ok()?;
         let size = u64::from_str_radix(size.trim(), 16).ok()?;
         reader.by_ref().take(size + 2).read_to_end(&mut body).ok()?;
         body.truncate(body.len() - 2);
         if size == 0 {
-            break;
+            return Some((line, body));
         }
     }
-    Some((line, body))
 }
 
 fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -208,8 +211,8 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// What `docker save` gives from version 25 on: a layout whose layers are not compressed, with `manifest.json` beside.
-fn saved() -> (Vec<u8>, Digest, Digest) {
-    let layer = archive(&[("etc/file", &b"content\n".repeat(50_000))]);
+fn saved(content: &[u8]) -> (Vec<u8>, Digest, Digest) {
+    let layer = archive(&[("etc/file", content)]);
     let diff_id = Digest::of(&layer);
     let config =
         format!(r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#);
@@ -241,7 +244,7 @@ fn saved() -> (Vec<u8>, Digest, Digest) {
 async fn an_archive_that_is_a_layout_is_read_once_and_compressed_on_the_way() {
     let Some(peer) = Peer::start(false) else { return };
     let place = tempfile::tempdir().unwrap();
-    let (bytes, id, digest) = saved();
+    let (bytes, id, digest) = saved(&b"content\n".repeat(50_000));
     let daemon = Daemon::start(place.path(), bytes, r#"{"stream":"Loaded image: app:1\n"}"#);
     let client = daemon.client();
     let options = crate::copy_options(place.path());
@@ -268,11 +271,24 @@ async fn an_archive_that_is_a_layout_is_read_once_and_compressed_on_the_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_asked_for_again_where_its_upload_breaks() {
+    let Some(peer) = Peer::start(false) else { return };
+    let (proxy, place) = (Proxy::start(&peer.host), tempfile::tempdir().unwrap());
+    let (bytes, ..) = saved(noise(1, 3_000_000).as_bytes());
+    let daemon = Daemon::start(place.path(), bytes, "");
+    let options = crate::copy_options(place.path());
+    proxy.breaks(1, 500_000);
+    let copied = crate::copy(&daemon.client(), "docker-daemon:app:1", &format!("{}/app:1", proxy.host), &options).await;
+    let there = daemon.client().resolve(&format!("{}/app:1", peer.host).parse().unwrap()).await.unwrap();
+    assert_eq!(there.descriptor.digest, copied.unwrap().digest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_complains_and_archives_that_lie_are_errors() {
     let place = tempfile::tempdir().unwrap();
     let out = format!("oci:{}:1", place.path().join("out").display());
     let options = crate::copy_options(place.path());
-    let (bytes, ..) = saved();
+    let (bytes, ..) = saved(&b"content\n".repeat(50_000));
     let daemon =
         Daemon::start(place.path(), bytes.clone(), r#"{"errorDetail":{"message":"no space"},"error":"no space"}"#);
     let error = crate::copy(&daemon.client(), "docker-daemon:app:1", "docker-daemon:b:1", &options).await.unwrap_err();
