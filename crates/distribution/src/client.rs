@@ -161,7 +161,7 @@ impl Client {
     /// # Errors
     /// It does not, or cannot be reached.
     pub async fn log_in(&self, host: &str) -> Result<(), Error> {
-        let registry = self.at_host(host, false).await?;
+        let registry = self.at_host(host, self.settings().registries.conf.insecure_host(host)).await?;
         let url = registry.url("/v2/")?;
         let send = || Ok(registry.request(Method::GET, url.clone()));
         let response = registry.send("log in", &Scopes::none(), send).await?;
@@ -195,7 +195,7 @@ impl Client {
         struct Page {
             repositories: Option<Vec<String>>,
         }
-        let registry = self.at_host(host, false).await?;
+        let registry = self.at_host(host, self.settings().registries.conf.insecure_host(host)).await?;
         let names = |page: Page| page.repositories.unwrap_or_default();
         list(&registry, "_catalog", "list repositories", &Scopes::catalog(), names).await
     }

@@ -143,6 +143,11 @@ impl RegistriesConf {
         }
     }
 
+    /// Whether a registry, whatever its repository, may be spoken to without a valid certificate.
+    pub(crate) fn insecure_host(&self, host: &str) -> bool {
+        self.rule(host).is_some_and(|(rule, _)| rule.entry.insecure)
+    }
+
     /// Where to ask for an image, most preferred first.
     ///
     /// # Errors
@@ -286,7 +291,7 @@ mod tests {
         assert_eq!(sources(&conf, "a.wild.example.com/team/c"), ["two.example.com/x/c"]);
         assert_eq!(sources(&conf, "wild.example.com/b"), ["wild.example.com/b"]);
         assert_eq!(sources(&conf, "alpine"), ["docker.io/library/alpine"]);
-        assert!(conf.insecure(&"example.com/foo/a".parse().unwrap()).unwrap());
+        assert!(conf.insecure(&"example.com/foo/a".parse().unwrap()).unwrap() && !conf.insecure_host("example.com"));
     }
 
     #[test]

@@ -70,30 +70,35 @@ pub(crate) fn options(select: Select, cache: LayerCache, settings: &Settings) ->
     }
 }
 
+fn outcome(copied: &Copied) -> String {
+    if copied.up_to_date {
+        return "up to date".to_owned();
+    }
+    let mounted = match copied.blobs_mounted {
+        0 => String::new(),
+        count => format!(", took over {count}"),
+    };
+    format!("sent {} in {} blobs{mounted}", HumanBytes(copied.bytes_sent), copied.blobs_sent)
+}
+
 /// What is said of one copy: as JSON, or in a line on standard output.
 pub(crate) fn row(to: &Place, copied: &Copied, settings: &Settings) -> serde_json::Value {
+    let digest = copied.digest;
     let name = match to {
         Place::Registry(reference) => reference.to_string(),
         other => other.to_string(),
     };
     if !settings.json && settings.verbosity >= Verbosity::Quiet {
-        let mounted = match copied.blobs_mounted {
-            0 => String::new(),
-            count => format!(", took over {count}"),
+        let named = match to {
+            Place::Registry(reference) if reference.digest().is_none() => format!("{name}@{digest}"),
+            Place::Registry(_) => name.clone(),
+            _ => format!("{name}  {digest}"),
         };
-        let outcome = match copied.up_to_date {
-            true => "up to date".to_owned(),
-            false => format!("sent {} in {} blobs{mounted}", HumanBytes(copied.bytes_sent), copied.blobs_sent),
-        };
-        // With a digest that a reference has already it would be there twice.
-        match name.contains("@sha256:") {
-            true => println!("{name}  {outcome}"),
-            false => println!("{name}@{}  {outcome}", copied.digest),
-        }
+        println!("{named}  {}", outcome(copied));
     }
     json!({
         "reference": name,
-        "digest": copied.digest.to_string(),
+        "digest": digest.to_string(),
         "digestChanged": copied.changed,
         "upToDate": copied.up_to_date,
         "bytesSent": copied.bytes_sent,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::blob::Blob;
 use crate::byte_stream::{BlockingReader, ByteStream, WAITING, of_channel, wrapped};
 use crate::error::Error;
-use crate::transport::exported::{Documents, normal};
+use crate::transport::exported::{Documents, digest_of_name, normal};
 
 /// No document of an image is larger, and all of them together are not.
 const DOCUMENT_LIMIT: u64 = 16 << 20;
@@ -233,15 +233,6 @@ impl Write for Pieces<'_> {
     }
 }
 
-/// `blobs/sha256/HEX` and podman's `HEX.tar` say what they hold; Docker's names before version 25 do not.
-fn digest_of_name(name: &str) -> Option<Digest> {
-    let hex = match name.strip_prefix("blobs/sha256/") {
-        Some(hex) => hex,
-        None => name.strip_suffix(".tar").filter(|stem| !stem.contains('/'))?,
-    };
-    format!("sha256:{hex}").parse().ok()
-}
-
 /// What a symbolic link beside `name` leads to.
 fn beside(name: &str, target: &str) -> String {
     let mut parts: Vec<_> = name.split('/').collect();
@@ -254,4 +245,104 @@ fn beside(name: &str, target: &str) -> String {
         }
     }
     parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use futures_util::StreamExt;
+    use image::media::Platform;
+
+    use super::*;
+
+    fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, content) in members {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            archive.append_data(&mut header, name, *content).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    /// The IDs of the configuration and the layers that an archive is taken for.
+    async fn read(bytes: Vec<u8>) -> Result<(Digest, Vec<Digest>), Error> {
+        let export = Export::new("test".into(), move || {
+            let bytes = Bytes::from(bytes.clone());
+            futures_util::stream::once(async move { Ok(bytes) }).boxed()
+        });
+        let mut events = export.events(Compression::None);
+        let mut stored = BTreeMap::new();
+        loop {
+            match events.recv().await.expect("an end")? {
+                Event::Layer(blob) => {
+                    let mut pieces = blob.open(0);
+                    while let Some(piece) = pieces.next().await {
+                        piece.map_err(|error| crate::byte_stream::unwrapped(error, "test"))?;
+                    }
+                    stored.insert(blob.member.clone(), blob.known().expect("what it was"));
+                }
+                Event::End(documents) => {
+                    let platform = Platform { os: "linux".into(), architecture: "amd64".into(), variant: None };
+                    let assembled = documents.assemble(&platform, &stored, "test")?;
+                    let crate::documents::Content::Image(image) = &assembled.document.content else {
+                        panic!("no image")
+                    };
+                    let layers = image.layers.iter().map(|layer| layer.digest).collect();
+                    return Ok((Digest::of(&assembled.config), layers));
+                }
+            }
+        }
+    }
+
+    /// Docker's form before version 25, podman's, and Docker's since then.
+    fn saved() -> [Vec<u8>; 3] {
+        let layer = archive(&[("file", b"content")]);
+        let (hex, config) = (Digest::of(&layer).hex(), br#"{"architecture":"amd64"}"#);
+        let id = Digest::of(config).hex();
+        let docker = format!(r#"[{{"Config":"{id}.json","Layers":["0a/layer.tar","0b/layer.tar"]}}]"#);
+        let podman = format!(r#"[{{"Config":"{id}.json","Layers":["{hex}.tar"]}}]"#);
+        let newer = format!(r#"[{{"Config":"blobs/sha256/{id}","Layers":["blobs/sha256/{hex}"]}}]"#);
+        let (config_name, blob) = (format!("{id}.json"), |hex: &str| format!("blobs/sha256/{hex}"));
+        [
+            archive(&[
+                (&config_name, config),
+                ("0a/VERSION", b"1.0"),
+                ("0a/layer.tar", &layer),
+                ("0b/layer.tar", &layer),
+                ("manifest.json", docker.as_bytes()),
+            ]),
+            archive(&[(&format!("{hex}.tar"), &layer), (&config_name, config), ("manifest.json", podman.as_bytes())]),
+            archive(&[(&blob(&hex), &layer), (&blob(&id), config), ("manifest.json", newer.as_bytes())]),
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_damaged_archive_is_an_error_or_the_image_that_it_says() {
+        let mut random = 1u64;
+        let mut next = |below: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) as usize % below
+        };
+        for (form, whole) in saved().into_iter().enumerate() {
+            let (id, layers) = read(whole.clone()).await.unwrap();
+            assert_eq!(layers.len(), if form == 0 { 2 } else { 1 });
+            for _ in 0..300 {
+                let mut bytes = whole.clone();
+                match next(3) {
+                    0 => bytes.truncate(next(whole.len())),
+                    1 => bytes[next(whole.len())] ^= 1 << next(8),
+                    _ => bytes
+                        .splice(next(whole.len()) / 512 * 512.., whole[next(whole.len()) / 512 * 512..].to_vec())
+                        .for_each(drop),
+                }
+                match read(bytes).await {
+                    // In the older forms names do not hold what they name to anything.
+                    Ok((found, kept)) if form == 2 => assert_eq!((found, kept), (id, layers.clone())),
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        }
+    }
 }

@@ -48,7 +48,7 @@ impl Documents {
         let [entry] = &entries[..] else {
             return Err(unusable(name, format!("it has {} images where one was asked for", entries.len())));
         };
-        let config = self.file(&entry.config, name)?.to_vec();
+        let config = self.config(&entry.config, name)?.to_vec();
         let layers = entry.layers.iter().map(|layer| self.stored(layer, stored, name)).collect::<Result<_, _>>()?;
         Ok(Assembled { document: manifest(&config, media::CONFIG, layers, BTreeMap::new(), name)?, config })
     }
@@ -105,6 +105,18 @@ impl Documents {
         Err(Error::Corrupt { what: "a document".to_owned(), registry: name.to_owned(), expected, found })
     }
 
+    /// A configuration, which has the digest that its name says, if that says one.
+    fn config(&self, file: &str, name: &str) -> Result<&[u8], Error> {
+        let bytes = self.file(file, name)?;
+        match digest_of_name(file) {
+            Some(expected) if expected != Digest::of(bytes) => {
+                let (expected, found) = (expected.to_string(), Digest::of(bytes).to_string());
+                Err(Error::Corrupt { what: "a configuration".to_owned(), registry: name.to_owned(), expected, found })
+            }
+            _ => Ok(bytes),
+        }
+    }
+
     fn stored(&self, member: &str, stored: &BTreeMap<String, Descriptor>, name: &str) -> Result<Descriptor, Error> {
         let linked = self.links.get(member).and_then(|target| normal(target));
         let found = stored.get(member).or_else(|| stored.get(linked.as_deref()?));
@@ -143,4 +155,16 @@ fn unusable(name: &str, reason: String) -> Error {
 pub(crate) fn normal(name: &str) -> Option<String> {
     let parts: Vec<_> = name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     (!parts.is_empty() && !parts.contains(&"..")).then(|| parts.join("/"))
+}
+
+/// `blobs/sha256/HEX`, `HEX.json` and podman's `HEX.tar` say what they hold; Docker's layers before version 25 do not.
+pub(crate) fn digest_of_name(name: &str) -> Option<Digest> {
+    let hex = match name.strip_prefix("blobs/sha256/") {
+        Some(hex) => hex,
+        None => {
+            let stem = name.strip_suffix(".tar").or_else(|| name.strip_suffix(".json"))?;
+            Some(stem).filter(|stem| !stem.contains('/'))?
+        }
+    };
+    format!("sha256:{hex}").parse().ok()
 }

@@ -19,7 +19,7 @@ Examples:
   wharf diff docker://localhost:5000/web:1.2 ./web.nix   what a push of the new one changes
   wharf diff ./result-before ./result                    two archives")]
 pub(crate) struct Arguments {
-    /// A target, an archive, an OCI layout, or docker://REFERENCE
+    /// A target, an archive, an OCI layout, docker://REFERENCE, or another place such as docker-daemon:NAME
     before: String,
     /// The same, for the other image
     after: String,

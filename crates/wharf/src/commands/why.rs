@@ -18,7 +18,7 @@ Examples:
 
 The chain is the shortest from the image's configuration or root; each line names the file that has the reference.")]
 pub(crate) struct Arguments {
-    /// A target, an archive, an OCI layout, or docker://REFERENCE
+    /// A target, an archive, an OCI layout, docker://REFERENCE, or another place such as docker-daemon:NAME
     image: String,
     /// A path in the image, or a part of the name of a package in it
     path: String,
