@@ -132,14 +132,14 @@ impl Client {
         if let (Some(reason), true) = (&changed, options.preserve_digests) {
             return Err(Error::Settings(format!("the digest of {from} cannot be preserved: {reason}")));
         }
-        let root = selected(source, &*destination, from, to, options).await?;
-        let there = destination.current().await?;
-        if there == Some(root.digest) {
-            return Ok(Tally::up_to_date().copied(root.digest, None));
-        }
-        if let Place::Registry(reference) = to {
-            check_tag(reference, &reference.target(), there, root.digest, options.force)?;
-        }
+        let root = match wanted(source, &*destination, from, to, options).await {
+            Ok((root, false)) => root,
+            Ok((root, true)) => return Ok(Tally::up_to_date().copied(root.digest, None)),
+            Err(error) => {
+                destination.abandon().await;
+                return Err(error);
+            }
+        };
         let copying = Copying::new(&*destination, &options.mount_from, progress);
         let outcome = match copying.contents(source, &root, 0).await {
             Ok(()) => destination.finish(&root).await.map(|()| root.digest),
@@ -221,6 +221,23 @@ fn refuse_without_manifest(from: &Place, options: &CopyOptions) -> Result<(), Er
         true => Err(Error::Settings(format!("the digest of {from} cannot be preserved: {}", makes_its_own(from)))),
         false => Ok(()),
     }
+}
+
+/// The document that is copied, and whether the destination has it already.
+async fn wanted(
+    source: &dyn Source,
+    destination: &dyn Destination,
+    from: &Place,
+    to: &Place,
+    options: &CopyOptions,
+) -> Result<(Document, bool), Error> {
+    let root = selected(source, destination, from, to, options).await?;
+    let there = destination.current().await?;
+    if let Place::Registry(reference) = to {
+        check_tag(reference, &reference.target(), there, root.digest, options.force)?;
+    }
+    let is_there = there == Some(root.digest);
+    Ok((root, is_there))
 }
 
 /// The document that is copied: the whole, or the image of one platform.

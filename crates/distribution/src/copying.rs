@@ -66,7 +66,7 @@ impl<'a> Copying<'a> {
         match outcome {
             Ok(digest) => Ok(self.tally.copied(digest, changed)),
             Err(error) => {
-                self.destination.abandon();
+                self.destination.abandon().await;
                 Err(error)
             }
         }

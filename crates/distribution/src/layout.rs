@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -27,7 +26,6 @@ pub(crate) struct Layout {
     directory: PathBuf,
     /// Whether the directory was not there before.
     is_new: bool,
-    partials: AtomicU64,
 }
 
 impl Layout {
@@ -53,7 +51,7 @@ impl Layout {
     fn prepare(directory: &Path, is_new: bool) -> Result<Layout, Error> {
         let blobs = directory.join("blobs/sha256");
         fs::create_dir_all(&blobs).map_err(io_error("create", &blobs))?;
-        Ok(Layout { directory: directory.to_owned(), is_new, partials: AtomicU64::new(0) })
+        Ok(Layout { directory: directory.to_owned(), is_new })
     }
 
     /// Where a blob belongs.
@@ -68,26 +66,22 @@ impl Layout {
 
     /// Writes a blob as it comes; it exists only when its digest is right. Gives its digest and size.
     pub async fn receive(&self, blob: &dyn Blob, from: &str, task: &Task<'_>) -> Result<(Digest, u64), Error> {
-        let number = self.partials.fetch_add(1, Ordering::Relaxed);
-        let name = format!(".{}-{number}.partial", std::process::id());
-        let path = self.directory.join("blobs/sha256").join(name);
-        let outcome = fill(&path, blob.open(0), task).await;
-        let checked = outcome.and_then(|found| match blob.known() {
-            Some(known) if known.digest != found.0 => {
-                let (expected, found) = (known.digest.to_string(), found.0.to_string());
-                Err(Error::Corrupt { what: "a blob".to_owned(), registry: from.to_owned(), expected, found })
-            }
-            _ => Ok(found),
-        });
-        let finished = checked.and_then(|found| {
-            let place = self.blob_path(&found.0);
-            fs::rename(&path, &place).map_err(io_error("finish", &place)).map(|()| found)
-        });
-        if finished.is_err() {
-            // The first error is the one that matters.
-            let _ = fs::remove_file(&path);
+        let directory = self.directory.join("blobs/sha256");
+        // It goes away with its name, also where nobody waits for this any more.
+        let partial = tempfile::Builder::new()
+            .prefix(".partial-")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .tempfile_in(&directory)
+            .map_err(io_error("write into", &directory))?;
+        let (file, path) = partial.into_parts();
+        let found = fill(file, &path, blob.open(0), task).await?;
+        if let Some(known) = blob.known().filter(|known| known.digest != found.0) {
+            let (expected, found) = (known.digest.to_string(), found.0.to_string());
+            return Err(Error::Corrupt { what: "a blob".to_owned(), registry: from.to_owned(), expected, found });
         }
-        finished
+        let place = self.blob_path(&found.0);
+        path.persist(&place).map_err(|error| io_error("finish", &place)(error.error))?;
+        Ok(found)
     }
 
     /// The manifests that the layout has.
@@ -142,8 +136,8 @@ impl Layout {
 }
 
 /// Writes what comes into a file.
-async fn fill(path: &Path, mut bytes: ByteStream, task: &Task<'_>) -> Result<(Digest, u64), Error> {
-    let mut out = Hashing::new(File::create(path).map_err(io_error("create", path))?);
+async fn fill(file: File, path: &Path, mut bytes: ByteStream, task: &Task<'_>) -> Result<(Digest, u64), Error> {
+    let mut out = Hashing::new(file);
     loop {
         let (mut batch, mut size, mut ended) = (Vec::new(), 0, false);
         while size < BATCH && !ended {

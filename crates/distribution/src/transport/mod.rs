@@ -89,7 +89,9 @@ pub(crate) trait Destination: Send + Sync {
     fn finish<'a>(&'a self, root: &'a Document) -> BoxFuture<'a, Result<(), Error>>;
 
     /// Leaves nothing behind of what was not finished.
-    fn abandon(&self) {}
+    fn abandon(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// What a destination can do.

@@ -69,7 +69,8 @@ impl Destination for LayoutDestination {
         })
     }
 
-    fn abandon(&self) {
+    fn abandon(&self) -> BoxFuture<'_, ()> {
         self.layout.abandon();
+        Box::pin(async {})
     }
 }

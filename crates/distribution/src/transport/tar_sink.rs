@@ -189,9 +189,22 @@ impl Destination for TarSink {
             state.end().await
         })
     }
+
+    fn abandon(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.state.lock().await.give_up().await })
+    }
 }
 
 impl State {
+    /// Lets who takes the archive know that there is no more of it, and waits until it has seen that.
+    async fn give_up(&mut self) {
+        self.pieces = None;
+        if let Some(consumer) = self.consumer.take() {
+            // That it failed is no news.
+            let _ = consumer.await;
+        }
+    }
+
     /// Directories are said explicitly, since skopeo gives those that are not in an archive to root, which an ordinary
     /// user may not do.
     async fn begin_if_new(&mut self) -> Result<(), Error> {

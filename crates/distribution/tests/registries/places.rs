@@ -74,6 +74,11 @@ async fn an_index_goes_whole_or_one_platform_of_it() {
     options.select = Select::One(platform("riscv64"));
     let none = crate::copy(&client, &source, &one, &options).await.unwrap_err().to_string();
     assert!(none.contains("linux/riscv64") && none.contains("linux/amd64, linux/arm64"), "{none}");
+    for to in ["oci:NONE", "oci-archive:NONE"] {
+        let to = to.replace("NONE", &at("none"));
+        assert!(crate::copy(&client, &source, &to, &options).await.is_err());
+        assert!(!place.path().join("none").exists(), "{to}: nothing is left");
+    }
 
     let archive = format!("docker-archive:{}:multi:1", at("docker.tar"));
     options.select = Select::All;
@@ -118,6 +123,8 @@ async fn what_is_damaged_or_missing_leaves_nothing() {
         assert!(error.contains("is not what its digest says"), "{to}: {error}");
         assert!(!place.path().join("out").exists(), "{to}");
     }
+    let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
     let to = format!("{}/damaged:1", peer.host);
     assert!(crate::copy(&client, &from, &to, &options).await.is_err());
     assert!(client.resolve(&to.parse().unwrap()).await.is_err(), "no tag is left");

@@ -272,6 +272,35 @@ async fn a_token_that_ends_in_the_middle_of_a_push_is_replaced() {
 }
 
 #[tokio::test]
+async fn the_tag_comes_last_and_what_was_stored_is_checked() {
+    for honest in [true, false] {
+        let rude = Rude::start(move |request, _| match request.line.split(' ').next().unwrap() {
+            "HEAD" => answer("404 Not Found", "", b""),
+            "GET" => answer("200 OK", "", b"{}"),
+            "POST" | "PATCH" => answer("202 Accepted", "location: /v2/a/blobs/uploads/1\r\n", b""),
+            _ => answer("201 Created", &stored(if honest { &request.body } else { b"other" }), b""),
+        });
+        let place = tempfile::tempdir().unwrap();
+        let image = crate::peer::image(&place.path().join("one"), "one");
+        let to = rude.reference("a:1").to_string();
+        let options = crate::options(place.path());
+        let pushed = crate::push(&Client::new(settings()), &image, &to, &options).await;
+        let changes: Vec<String> = rude.seen().into_iter().map(|request| request.line).collect();
+        let changes: Vec<&String> = changes.iter().filter(|line| !line.starts_with("HEAD")).collect();
+        let at = |part: &str| changes.iter().position(|line| line.contains(part));
+        let last_blob = changes.iter().rposition(|line| line.contains("/blobs/")).unwrap();
+        if honest {
+            assert!(last_blob < at("PUT /v2/a/manifests/sha256:").unwrap(), "{changes:?}");
+            assert_eq!(at("PUT /v2/a/manifests/1 "), Some(changes.len() - 1), "{changes:?}");
+            pushed.unwrap();
+        } else {
+            assert!(matches!(pushed, Err(Error::Corrupt { .. })), "{pushed:?}");
+            assert_eq!(at("PUT /v2/a/manifests/1 "), None, "{changes:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_upload_elsewhere_gets_no_credentials() {
     let storage = Rude::start(|request, _| answer("201 Created", &stored(&request.body), b""));
     let elsewhere = storage.host.clone();

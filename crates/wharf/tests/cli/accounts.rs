@@ -99,7 +99,7 @@ fn files_are_looked_through_in_order_and_by_path() {
     let ask = |repository: &str, variables: &[(&str, &str)]| {
         let mut command = wharf(home.path());
         command.args(["tags", &format!("{host}/{repository}")]);
-        variables.iter().for_each(|(name, value)| drop(command.env(name, home.path().join(value))));
+        command.envs(variables.iter().map(|(name, value)| (name, home.path().join(value))));
         // What is not there can be said only to those who are let in.
         text(&command.output().unwrap()).1.contains("has no")
     };
