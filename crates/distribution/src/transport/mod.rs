@@ -18,6 +18,7 @@ mod place;
 mod program;
 mod registry;
 mod tar_sink;
+mod tar_stream;
 
 use std::path::Path;
 use std::sync::Arc;

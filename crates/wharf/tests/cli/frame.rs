@@ -48,6 +48,8 @@ fn a_reader_that_has_seen_enough_is_no_mistake() {
     let mut command = wharf(home.path());
     // More than a pipe holds, so that it must be noticed.
     command.args([
+        // How long it takes is said of what takes long.
+        "--quiet",
         "eval",
         "--raw",
         "-E",
