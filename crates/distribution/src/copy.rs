@@ -6,11 +6,12 @@ use image::media::Platform;
 use image::{Compression, Digest, Image, LayerCache};
 use store::progress::Progress;
 
-use crate::client::Client;
+use crate::client::{Client, manifest};
 use crate::copying::{Copying, MAX_DEPTH, Tally, nested};
 use crate::documents::{Content, Document, choose};
 use crate::error::Error;
 use crate::push::{PushOptions, check_tag};
+use crate::reference::Reference;
 use crate::retry::Attempts;
 use crate::transport::{Destination, Export, Opened, Place, Source};
 
@@ -164,6 +165,11 @@ impl Client {
         if matches!(to, Place::OciArchive { .. }) {
             return self.through_layout(export, platform, from, to, options, progress).await;
         }
+        if let Place::Registry(reference) = to
+            && let Some(digest) = self.same_image(export, reference).await?
+        {
+            return Ok(Tally::up_to_date().copied(digest, Some(makes_its_own(from))));
+        }
         let mut attempts = Attempts::new(self.settings().retries);
         loop {
             let destination = self.open_destination(to, false).await?;
@@ -174,6 +180,20 @@ impl Client {
                 Err(Error::Unreachable { .. }) if attempts.pause(None).await => {}
                 other => return other,
             }
+        }
+    }
+
+    /// The digest of what the reference stands for, if that is the image that would be exported: one with the same
+    /// configuration, which names its layers before compression.
+    async fn same_image(&self, export: &Export, reference: &Reference) -> Result<Option<Digest>, Error> {
+        let id = export.id().await?;
+        let registry = self.registry(reference).await?;
+        match manifest(&registry, reference.repository(), &reference.target()).await {
+            Ok(Document { content: Content::Image(image), digest, .. }) if image.config.digest == id => {
+                Ok(Some(digest))
+            }
+            // The push itself says better what is wrong.
+            Ok(_) | Err(_) => Ok(None),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use image::Digest;
 use reqwest::{Body, Client, Response, StatusCode};
 use serde::Deserialize;
 use url::Url;
@@ -20,7 +21,7 @@ use crate::transport::tar_sink::{Flavour, TarSink};
 
 /// How long to wait for a daemon to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much of an answer to `images/load` is read: a line for each step.
+/// How much of an answer is read; the one to `images/load` has a line for each step.
 const ANSWER_LIMIT: usize = 4 << 20;
 
 /// The daemon, as it is reached.
@@ -34,13 +35,18 @@ struct Daemon {
 pub(crate) fn export(settings: &Settings, name: &str) -> Result<Export, Error> {
     let daemon = Arc::new(Daemon::of(&settings.docker)?);
     let (image, place) = (name.to_owned(), format!("docker-daemon:{name}"));
+    let (asked, named) = (Arc::clone(&daemon), image.clone());
+    let id = move || -> BoxFuture<'static, Result<Digest, Error>> {
+        let (daemon, image) = (Arc::clone(&asked), named.clone());
+        Box::pin(async move { daemon.id(&image).await })
+    };
     let open = move || -> ByteStream {
         let (daemon, image) = (Arc::clone(&daemon), image.clone());
         let start = async move { daemon.save(&image).await.map_err(wrapped) };
         let pieces = |response: Response| response.bytes_stream().map_err(|error| io::Error::other(chain(&error)));
         stream::once(start).map_ok(pieces).try_flatten().boxed()
     };
-    Ok(Export::new(place, open))
+    Ok(Export::new(place, open, id))
 }
 
 /// Gives the daemon an image under `name`.
@@ -89,14 +95,30 @@ impl Daemon {
     }
 
     async fn save(&self, image: &str) -> Result<Response, Error> {
-        let sent = self.http.get(self.url(&format!("images/{image}/get"))?).send().await;
+        self.get(image, "get", "save an image").await
+    }
+
+    async fn id(&self, image: &str) -> Result<Digest, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Answer {
+            id: Digest,
+        }
+        let action = "look up an image";
+        let answer = self.get(image, "json", action).await?;
+        let answer = serde_json::from_slice::<Answer>(&self.answer(answer).await?);
+        answer.map(|answer| answer.id).map_err(|error| self.failed(action, error.to_string()))
+    }
+
+    async fn get(&self, image: &str, what: &str, action: &str) -> Result<Response, Error> {
+        let sent = self.http.get(self.url(&format!("images/{image}/{what}"))?).send().await;
         let response = sent.map_err(|error| self.unreachable(&error))?;
         match response.status() {
             StatusCode::OK => Ok(response),
             StatusCode::NOT_FOUND => {
                 Err(Error::NotFound { registry: "Docker's daemon".to_owned(), what: format!("image {image}") })
             }
-            _ => Err(self.refused("save an image", response).await),
+            _ => Err(self.refused(action, response).await),
         }
     }
 
@@ -132,7 +154,7 @@ impl Daemon {
         while let Some(piece) = bytes.next().await {
             all.extend_from_slice(&piece.map_err(|error| self.unreachable(&error))?);
             if all.len() > ANSWER_LIMIT {
-                return Err(self.failed("load an image", "its answer does not end".to_owned()));
+                return Err(self.failed("answer", "its answer does not end".to_owned()));
             }
         }
         Ok(all)

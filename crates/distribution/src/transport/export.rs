@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use image::media::Descriptor;
 use image::{Compression, Digest, Encoder, Hashing};
 use tokio::sync::mpsc;
@@ -28,6 +29,7 @@ const MAGIC: usize = 257;
 pub(crate) struct Export {
     name: String,
     open: Box<dyn Fn() -> ByteStream + Send + Sync>,
+    id: Box<dyn Fn() -> BoxFuture<'static, Result<Digest, Error>> + Send + Sync>,
 }
 
 /// What comes out of an archive.
@@ -53,8 +55,18 @@ pub(crate) struct ExportedBlob {
 }
 
 impl Export {
-    pub fn new(name: String, open: impl Fn() -> ByteStream + Send + Sync + 'static) -> Export {
-        Export { name, open: Box::new(open) }
+    /// What `open` gives; `id` looks up the digest of its configuration, which takes no archive.
+    pub fn new(
+        name: String,
+        open: impl Fn() -> ByteStream + Send + Sync + 'static,
+        id: impl Fn() -> BoxFuture<'static, Result<Digest, Error>> + Send + Sync + 'static,
+    ) -> Export {
+        Export { name, open: Box::new(open), id: Box::new(id) }
+    }
+
+    /// The digest of the image's configuration.
+    pub async fn id(&self) -> Result<Digest, Error> {
+        (self.id)().await
     }
 
     pub fn name(&self) -> &str {
@@ -268,10 +280,11 @@ mod tests {
 
     /// The IDs of the configuration and the layers that an archive is taken for.
     async fn read(bytes: Vec<u8>) -> Result<(Digest, Vec<Digest>), Error> {
-        let export = Export::new("test".into(), move || {
+        let open = move || {
             let bytes = Bytes::from(bytes.clone());
             futures_util::stream::once(async move { Ok(bytes) }).boxed()
-        });
+        };
+        let export = Export::new("test".into(), open, || Box::pin(async { Ok(Digest::of(b"")) }));
         let mut events = export.events(Compression::None);
         let mut stored = BTreeMap::new();
         loop {
