@@ -79,19 +79,19 @@ impl Client {
             Opened::Tree(source) => self.copy_tree(&*source, from, to, options, progress).await,
             Opened::Image(image) => {
                 refuse_without_manifest(from, options)?;
-                self.put_image(&image, to, options, progress).await
+                self.put_images(std::slice::from_ref(&*image), to, options, progress).await
             }
             Opened::Export(export) => self.copy_export(&export, from, to, options, progress).await,
         }
     }
 
-    /// Gives a place an image that is here.
+    /// Gives a place an image that is here, or the one for each of several platforms.
     ///
     /// # Errors
     /// As [`Client::copy`].
-    pub async fn put_image(
+    pub async fn put_images(
         &self,
-        image: &Image,
+        images: &[Image],
         to: &Place,
         options: &CopyOptions,
         progress: &dyn Progress,
@@ -103,7 +103,7 @@ impl Client {
                 force: options.force,
                 mount_from: options.mount_from.clone(),
             };
-            let pushed = self.push(image, reference, &push, progress).await?;
+            let pushed = self.push_platforms(images, reference, &push, progress).await?;
             return Ok(Copied {
                 digest: pushed.digest,
                 up_to_date: pushed.up_to_date,
@@ -115,8 +115,10 @@ impl Client {
         }
         let destination = self.open_destination(to, true).await?;
         let changed = (!destination.abilities().digests).then(|| makes_its_own(to));
+        let here = image::platforms::for_here(images).filter(|_| !destination.abilities().indexes);
+        let images = here.map_or(images, std::slice::from_ref);
         let copying = Copying::new(&*destination, &[], progress);
-        let outcome = copying.image(image, options).await;
+        let outcome = copying.images(images, options).await;
         copying.end(outcome, changed).await
     }
 

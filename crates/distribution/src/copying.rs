@@ -131,19 +131,41 @@ impl<'a> Copying<'a> {
         Ok(put)
     }
 
-    /// Puts an image that is here. A destination that has to know digests before gets layers without compression.
-    pub async fn image(&self, image: &Image, options: &CopyOptions) -> Result<Digest, Error> {
+    /// Puts an image that is here, or the one for each of several platforms and an index of them. A destination that has to
+    /// know digests before gets layers without compression.
+    pub async fn images(&self, images: &[Image], options: &CopyOptions) -> Result<Digest, Error> {
+        let mut manifests = Vec::new();
+        for image in images {
+            let manifest = self.contents_of(image, options).await?;
+            self.blob(&BytesBlob::new(image::media::CONFIG, image.config_bytes()), None).await?;
+            manifests.push(manifest);
+        }
+        let parsed = manifests.iter().map(|bytes| Document::parse(bytes.clone(), None, "of the image"));
+        let documents = parsed.collect::<Result<Vec<_>, _>>()?;
+        if let [one] = &documents[..] {
+            self.destination.finish(one).await?;
+            return Ok(one.digest);
+        }
+        for document in &documents {
+            self.destination.put_document(document).await?;
+        }
+        let index = Document::parse(image::platforms::index(images, &manifests), None, "of the images")?;
+        self.destination.finish(&index).await?;
+        Ok(index.digest)
+    }
+
+    /// Puts the layers of an image; its manifest.
+    async fn contents_of(&self, image: &Image, options: &CopyOptions) -> Result<Vec<u8>, Error> {
         let streams = self.destination.abilities().parallel > 1;
         let compression = if streams { options.compression } else { Compression::None };
         let mut layers = Vec::new();
         for layer in &image.layers {
             let blob = LayerBlob { layer, compression, cache: &options.cache };
             let put = self.blob(&blob, None).await?;
-            // The media type of what was compressed on the way is known now.
+            // The media type and annotations of what was compressed on the way are known now.
             layers.push(blob.known().unwrap_or(put));
         }
-        let document = Document::parse(image.manifest_of(layers), None, "of the image")?;
-        self.finish(&document, image.config_bytes()).await
+        Ok(image.manifest_of(layers))
     }
 
     /// Puts what an archive gives, as it comes.
@@ -199,7 +221,7 @@ impl<'a> Copying<'a> {
         let put = self.blob(blob, None).await?;
         let put = blob.known().unwrap_or(put);
         if let Some(diff_id) = blob.named.filter(|named| *named != put.digest) {
-            let known = image::Blob { digest: put.digest, size: put.size };
+            let known = image::Blob { annotations: put.annotations.clone(), ..image::Blob::new(put.digest, put.size) };
             options.cache.set_compressed(&diff_id, compression, &known)?;
         }
         Ok(put)

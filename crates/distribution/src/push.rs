@@ -180,7 +180,13 @@ pub(crate) fn is_version(tag: &str) -> bool {
     tag.strip_prefix('v').unwrap_or(tag).starts_with(|c: char| c.is_ascii_digit())
 }
 
-pub(crate) fn check_tag(reference: &Reference, tag: &str, there: Option<Digest>, new: Digest, force: bool) -> Result<(), Error> {
+pub(crate) fn check_tag(
+    reference: &Reference,
+    tag: &str,
+    there: Option<Digest>,
+    new: Digest,
+    force: bool,
+) -> Result<(), Error> {
     match there {
         Some(current) if current != new && is_version(tag) && !force => Err(Error::TagMoves {
             reference: format!("{}/{}:{tag}", reference.host(), reference.repository()),

@@ -226,10 +226,11 @@ fn pass(
         let (expected, found) = (expected.to_string(), digest.to_string());
         return Err(wrapped(Error::Corrupt { what, registry, expected, found }));
     }
-    let (digest, size, mut out) = encoder.finish()?.finish();
+    let (out, annotations) = encoder.finish_annotated()?;
+    let (digest, size, mut out) = out.finish();
     out.flush()?;
     let kind = if compression == Compression::None { stored } else { compression };
-    Ok(Descriptor::new(kind.media_type(), digest, size))
+    Ok(Descriptor { annotations, ..Descriptor::new(kind.media_type(), digest, size) })
 }
 
 struct Pieces<'a>(&'a mpsc::Sender<io::Result<Bytes>>);

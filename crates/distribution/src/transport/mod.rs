@@ -154,5 +154,6 @@ impl Client {
 /// What is remembered of compressed layers, for exports.
 pub(crate) fn remembered(cache: &LayerCache, diff_id: Digest, compression: image::Compression) -> Option<Descriptor> {
     let blob = cache.compressed(&diff_id, compression)?;
-    Some(Descriptor::new(compression.media_type(), blob.digest, blob.size))
+    let descriptor = Descriptor::new(compression.media_type(), blob.digest, blob.size);
+    Some(Descriptor { annotations: blob.annotations, ..descriptor })
 }
