@@ -37,7 +37,7 @@ impl Graph {
     /// Reads the derivations behind `wanted` as far as they are neither built nor offered. Where builds are checked, those
     /// of `wanted` itself are part of the graph even if they are built.
     pub fn new(builder: &Builder, wanted: &[Wanted], substitutes: &Substitutes) -> Result<Graph, BuildError> {
-        let again = builder.options.check;
+        let again = builder.place.options.check;
         let mut graph = Graph::default();
         let mut known: HashMap<StorePath, Known> = HashMap::new();
         let mut level: Vec<(Wanted, bool)> = wanted.iter().map(|wanted| (wanted.clone(), again)).collect();
@@ -66,7 +66,7 @@ impl Graph {
                 });
             }
         }
-        graph.connect(&known);
+        connect(&mut graph.nodes);
         for wanted in wanted {
             let outputs = select(&known[&wanted.derivation].outputs, wanted)?;
             graph.realised.push(Realised { derivation: wanted.derivation.clone(), outputs });
@@ -74,17 +74,21 @@ impl Graph {
         Ok(graph)
     }
 
-    fn connect(&mut self, known: &HashMap<StorePath, Known>) {
-        let mut edges = Vec::new();
-        for (needing, node) in self.nodes.iter_mut().enumerate() {
-            let inputs = node.derivation.input_derivations.keys();
-            let needed: Vec<usize> = inputs.filter_map(|path| known.get(path)?.node).collect();
-            node.waits_for = needed.len();
-            edges.extend(needed.into_iter().map(|needed| (needed, needing)));
-        }
-        for (needed, needing) in edges {
-            self.nodes[needed].needed_by.push(needing);
-        }
+}
+
+/// Finds out which nodes need which others.
+pub(crate) fn connect(nodes: &mut [Node]) {
+    let numbers: HashMap<StorePath, usize> =
+        nodes.iter().enumerate().map(|(number, node)| (node.path.clone(), number)).collect();
+    let mut edges = Vec::new();
+    for (needing, node) in nodes.iter_mut().enumerate() {
+        let inputs = node.derivation.input_derivations.keys();
+        let needed: Vec<usize> = inputs.filter_map(|path| numbers.get(path).copied()).collect();
+        node.waits_for = needed.len();
+        edges.extend(needed.into_iter().map(|needed| (needed, needing)));
+    }
+    for (needed, needing) in edges {
+        nodes[needed].needed_by.push(needing);
     }
 }
 

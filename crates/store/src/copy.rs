@@ -30,10 +30,21 @@ pub fn copy<E: From<StoreError>>(
         }
     }
     let ordered = references_first(missing);
-    for info in &ordered {
-        copy_one(from, info, to, progress)?;
-    }
+    ordered.iter().try_for_each(|info| copy_one(from, info, to, progress))?;
     Ok(ordered.into_iter().map(|info| info.path).collect())
+}
+
+/// Copies just these objects, each after those of them that it refers to.
+///
+/// # Errors
+/// A store fails. What was copied before stays.
+pub fn copy_objects(
+    from: &dyn Store,
+    objects: Vec<PathInfo>,
+    to: &dyn Store,
+    progress: &dyn Progress,
+) -> Result<(), StoreError> {
+    references_first(objects).iter().try_for_each(|info| copy_one(from, info, to, progress))
 }
 
 fn copy_one(from: &dyn Store, info: &PathInfo, to: &dyn Store, progress: &dyn Progress) -> Result<(), StoreError> {

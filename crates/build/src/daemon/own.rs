@@ -1,0 +1,167 @@
+//! Running a builder that is part of this program, for a daemon's store.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use nix_formats::content_address::Method;
+use nix_formats::derivation::{Derivation, Output, OutputName};
+use nix_formats::hash::HashAlgo;
+use nix_formats::store_path::StorePath;
+use store::progress::{Activity, Outcome, Task};
+use store::{PathInfo, Store, StoreError, fs_nar};
+use tempfile::TempDir;
+
+use super::DaemonBuilder;
+use crate::content_addressed::{Addressed, Made, address};
+use crate::error::BuildError;
+use crate::graph::{Node, output_paths};
+use crate::job::Job;
+use crate::outputs;
+
+/// Builds a derivation that was resolved from `path`, and adds what it makes. The outputs' paths are those that follow from
+/// their content.
+pub(super) fn build(
+    builder: &DaemonBuilder,
+    path: &StorePath,
+    resolved: Derivation,
+    cancelled: &OwnedFd,
+) -> Result<BTreeMap<OutputName, StorePath>, BuildError> {
+    let directory = Scratch::new(&builder.scratch)?;
+    let outputs = output_paths(path, &resolved)?;
+    let node = Node { path: path.clone(), derivation: resolved, outputs, waits_for: 0, needed_by: Vec::new() };
+    let job = Job::prepare(&builder.place, &node, directory.path())?;
+    let task = Task::start(&*builder.place.progress, Activity::Build, &node.derivation.name, None);
+    let made = job.build(&task, cancelled)?;
+    let addressed = examine(&job, &made)?;
+    let infos: BTreeMap<OutputName, PathInfo> =
+        addressed.iter().map(|(name, one)| (name.clone(), one.info.clone())).collect();
+    crate::checks::check(&job, &infos)?;
+    compare(builder, path, &infos, &addressed)?;
+    for one in in_order(&addressed) {
+        add(builder, one)?;
+    }
+    task.finish(Outcome::Done);
+    Ok(infos.into_iter().map(|(name, info)| (name, info.path)).collect())
+}
+
+/// Finds the outputs' paths; of fixed ones, that they hold what was announced.
+fn examine(job: &Job<'_>, made: &BTreeMap<OutputName, PathBuf>) -> Result<BTreeMap<OutputName, Addressed>, BuildError> {
+    let mut all = BTreeMap::new();
+    for (name, real) in made {
+        let metadata = outputs::take_over(job, name, real)?;
+        let (method, algo) = match &job.node.derivation.outputs[name] {
+            Output::Fixed(address) => {
+                outputs::check_form(job, name, address, &metadata)?;
+                (address.method, address.hash.algo())
+            }
+            Output::Floating { method, algo } | Output::Impure { method, algo } => (*method, *algo),
+            Output::InputAddressed(_) | Output::Deferred => (Method::Nar, HashAlgo::Sha256),
+        };
+        let stand_in = job.node.outputs[name].clone();
+        let candidates = match job.rules.unscanned.contains(name) {
+            true => Default::default(),
+            false => job.inputs.clone(),
+        };
+        all.insert(name.clone(), Made { stand_in, real: real.clone(), method, algo, candidates });
+    }
+    let addressed = address(&job.node.path, &all)?;
+    for (name, one) in &addressed {
+        if let (Output::Fixed(fixed), Some(found)) = (&job.node.derivation.outputs[name], &one.info.content_address) {
+            outputs::check_content(job, name, fixed, &found.hash, &one.info)?;
+        }
+    }
+    Ok(addressed)
+}
+
+/// The outputs, each after those that it refers to.
+fn in_order(addressed: &BTreeMap<OutputName, Addressed>) -> Vec<&Addressed> {
+    let mut waiting: Vec<&Addressed> = addressed.values().collect();
+    let mut ordered = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let needs = |one: &Addressed, other: &Addressed| {
+            one.info.path != other.info.path && one.info.references.contains(&other.info.path)
+        };
+        // What refers to itself only through others was refused when the paths were found.
+        let position = waiting.iter().position(|one| !waiting.iter().any(|other| needs(one, other))).unwrap_or(0);
+        ordered.push(waiting.remove(position));
+    }
+    ordered
+}
+
+fn add(builder: &DaemonBuilder, one: &Addressed) -> Result<(), BuildError> {
+    let path = &one.info.path;
+    builder.daemon.add_temp_root(path)?;
+    if builder.daemon.is_valid(path)? {
+        return Ok(());
+    }
+    let pipe_error = BuildError::file("make a pipe for", path.to_absolute());
+    let (mut reader, mut writer) = io::pipe().map_err(pipe_error)?;
+    std::thread::scope(|scope| {
+        let dumping = scope.spawn(move || {
+            let mut out = io::BufWriter::with_capacity(1 << 16, &mut writer);
+            one.write_nar(&mut out)?;
+            io::Write::flush(&mut out).map_err(nix_formats::nar::NarError::Io)?;
+            Ok::<_, fs_nar::TreeError>(())
+        });
+        let added = builder.daemon.add_nar(&one.info, &mut reader);
+        // The writer must not wait for a reader that has given up.
+        drop(reader);
+        match dumping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+            Err(error) if added.is_ok() => Err(StoreError::Tree(error)),
+            _ => added,
+        }
+    })?;
+    Ok(())
+}
+
+/// What was made before, by the same derivation, must have been the same, if that is asked for.
+fn compare(
+    builder: &DaemonBuilder,
+    path: &StorePath,
+    infos: &BTreeMap<OutputName, PathInfo>,
+    addressed: &BTreeMap<OutputName, Addressed>,
+) -> Result<(), BuildError> {
+    if !builder.place.options.check {
+        return Ok(());
+    }
+    for (name, info) in infos {
+        let Some(before) = builder.realisations.find(path, name) else { continue };
+        if before == info.path || !builder.daemon.is_valid(&before)? {
+            continue;
+        }
+        add(builder, &addressed[name])?;
+        let (registered, rebuilt) = (builder.daemon.real_path(&before), builder.daemon.real_path(&info.path));
+        let differences = crate::difference::differences(&registered, &rebuilt)
+            .map_err(BuildError::file("compare the output with", &rebuilt))?;
+        let (derivation, output) = (path.clone(), name.clone());
+        return Err(BuildError::NotDeterministic { derivation, output, registered, rebuilt, differences });
+    }
+    Ok(())
+}
+
+/// A directory that goes with this, whatever modes a builder has left in it.
+struct Scratch(Option<TempDir>);
+
+impl Scratch {
+    fn new(parent: &std::path::Path) -> Result<Scratch, BuildError> {
+        fs::create_dir_all(parent).map_err(BuildError::file("create the directory", parent))?;
+        let directory = tempfile::tempdir_in(parent).map_err(BuildError::file("create a directory in", parent))?;
+        Ok(Scratch(Some(directory)))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.as_ref().map(|directory| directory.path().to_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(directory) = self.0.take() {
+            // What cannot be deleted now stays; nobody is harmed by it.
+            let _ = fs_nar::remove(&directory.keep());
+        }
+    }
+}
