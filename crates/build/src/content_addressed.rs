@@ -40,11 +40,6 @@ pub(crate) struct Addressed {
 }
 
 impl Addressed {
-    /// Whether the tree that was made is the object as it is.
-    pub fn is_unchanged(&self) -> bool {
-        self.replacements.is_empty()
-    }
-
     /// Writes the object's NAR.
     pub fn write_nar(&self, out: impl Write) -> Result<(), TreeError> {
         dump(&self.real, out, &self.replacements).map(drop)

@@ -26,8 +26,8 @@ pub struct Farm {
 struct Taken {
     here: usize,
     there: Vec<usize>,
-    /// The machines that have failed, and are not used any more.
-    broken: Vec<bool>,
+    /// Why machines have failed that are not used any more.
+    broken: Vec<Option<String>>,
 }
 
 /// A machine, and its daemon once it was spoken to.
@@ -50,7 +50,7 @@ pub(crate) struct Seat<'a> {
 impl Farm {
     /// These machines, each with the address at which its daemon is.
     pub fn new(machines: Vec<(Machine, DaemonAddress)>, substitutes: bool) -> Farm {
-        let taken = Taken { here: 0, there: vec![0; machines.len()], broken: vec![false; machines.len()] };
+        let taken = Taken { here: 0, there: vec![0; machines.len()], broken: vec![None; machines.len()] };
         let station = |(machine, address)| Station {
             machine,
             address,
@@ -88,7 +88,7 @@ impl Farm {
         let can_here = here.is_ok() && jobs > 0;
         let only_here = needs.builtin || (needs.prefers_local && can_here);
         let fitting: Vec<usize> = (0..self.stations.len())
-            .filter(|number| !only_here && !taken.broken[*number])
+            .filter(|number| !only_here && taken.broken[*number].is_none())
             .filter(|number| self.stations[*number].machine.takes(&needs.system, &needs.features))
             .collect();
         let free = fitting.iter().copied().filter(|number| taken.there[*number] < self.stations[*number].machine.jobs.get());
@@ -121,7 +121,7 @@ impl Farm {
         let here = format!("this machine: {}; {}; {} jobs", list(&options.systems), list(&options.features), options.jobs);
         let there = self.stations.iter().zip(&taken.broken).map(|(station, broken)| {
             let Machine { address, systems, features, .. } = &station.machine;
-            let state = if *broken { "; it has failed" } else { "" };
+            let state = broken.as_ref().map(|reason| format!("; it has failed: {reason}")).unwrap_or_default();
             format!("{address}: {}; {}{state}", list(systems), list(features))
         });
         std::iter::once(here).chain(there).collect()
@@ -135,9 +135,9 @@ impl Seat<'_> {
     }
 
     /// The machine has failed: nothing more is sent to it.
-    pub fn give_up_station(&self) {
+    pub fn give_up_station(&self, reason: String) {
         if let Some(number) = self.there {
-            self.farm.taken.lock().unwrap_or_else(PoisonError::into_inner).broken[number] = true;
+            self.farm.taken.lock().unwrap_or_else(PoisonError::into_inner).broken[number] = Some(reason);
         }
     }
 }
@@ -230,12 +230,12 @@ mod tests {
         assert_eq!(name(&here), "here");
         assert!(farm.seat(&path, &local, &options).unwrap().is_none());
         drop(here);
-        second.give_up_station();
-        third.give_up_station();
+        second.give_up_station("it smokes".to_owned());
+        third.give_up_station("it burns".to_owned());
         drop((second, third));
         assert_eq!(name(&farm.seat(&path, &plain, &options).unwrap().unwrap()), "here");
         options.jobs = 0;
         let error = farm.seat(&path, &plain, &options).err().unwrap().to_string();
-        assert!(error.contains("slow: a-linux; ; it has failed"), "{error}");
+        assert!(error.contains("slow: a-linux; ; it has failed: it smokes"), "{error}");
     }
 }

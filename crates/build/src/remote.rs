@@ -55,7 +55,7 @@ pub(crate) fn run(
         Err(Trouble::Machine(reason)) => {
             let name = station.name();
             builder.place.progress.warn(&format!("'{name}' builds nothing any more, for this run: {reason}"));
-            seat.give_up_station();
+            seat.give_up_station(reason);
             Ok(Attempt::Again)
         }
     }
@@ -97,7 +97,7 @@ fn there<'a>(
     let daemon = station.daemon(&place.options, &place.progress).map_err(of_machine)?;
     let content_addressed = matches!(node.derivation.kind(), Ok(Kind::Fixed | Kind::Floating));
     // Who is not trusted may have it build what is in its store.
-    let whole = !content_addressed && daemon.trusts_us().map_err(of_machine)? == Some(false);
+    let trusted = content_addressed || daemon.trusts_us().map_err(of_machine)? != Some(false);
     send(builder, station, daemon, &inputs)?;
     let task = Task::start(
         &*place.progress,
@@ -107,9 +107,14 @@ fn there<'a>(
     );
     let log = LogOf(Mutex::new(BuildLog::new(log_path(&place.log_dir, &node.path), &task)));
     let watching = Watching { progress: &log, cancelled: Some(cancelled.as_fd()) };
-    let result = match whole {
-        false => daemon.build_derivation(&node.path, &node.derivation, &inputs, watching).map_err(of_machine),
-        true => build_whole(builder, node, station, daemon, watching),
+    let build = || daemon.build_derivation(&node.path, &node.derivation, &inputs, watching);
+    let result = match trusted.then(build) {
+        // Before 1.35 daemons do not say beforehand whom they trust.
+        Some(Err(StoreError::DaemonSaid { message, .. })) if message.contains("not privileged") => {
+            build_whole(builder, node, station, daemon, watching)
+        }
+        Some(result) => result.map_err(of_machine),
+        None => build_whole(builder, node, station, daemon, watching),
     };
     let (last_lines, log) = log.finish()?;
     let result = result?;

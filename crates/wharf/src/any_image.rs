@@ -97,6 +97,6 @@ fn of_target(what: &TargetArguments, text: Option<&str>, settings: &Settings) ->
         .help(format!("name one with --attr: {}", names.join(", "))));
     };
     let paths = project.realise(&derived)?;
-    let artifacts = Artifacts::new(project.store()?, settings, &Silent);
+    let artifacts = Artifacts::new(&**project.store()?, settings, &Silent);
     Ok(Opened { image: artifacts.image(&one.name, &paths[0])?.image, _pulled: None })
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use image::{Compression, Digest, Image, ImageError, LayerCache, archive, streamed_image};
 use nix_formats::store_path::StorePath;
 use store::progress::{Activity, Outcome, Progress, Task};
-use store::{LocalStore, Store};
+use store::Store;
 
 use crate::failure::Failure;
 use crate::image_summary::ImageSummary;
@@ -44,7 +44,7 @@ pub(crate) struct Built {
 
 /// Where archives, links and roots are.
 pub(crate) struct Artifacts<'a> {
-    store: &'a LocalStore,
+    store: &'a dyn Store,
     archives: PathBuf,
     results: PathBuf,
     scratch: PathBuf,
@@ -53,7 +53,7 @@ pub(crate) struct Artifacts<'a> {
 }
 
 impl<'a> Artifacts<'a> {
-    pub(crate) fn new(store: &'a LocalStore, settings: &Settings, progress: &'a dyn Progress) -> Self {
+    pub(crate) fn new(store: &'a dyn Store, settings: &Settings, progress: &'a dyn Progress) -> Self {
         Self {
             store,
             archives: settings.data.join("archives"),

@@ -13,6 +13,7 @@ mod arguments;
 mod artifacts;
 mod commands;
 mod containers;
+mod daemon;
 mod environment;
 mod failure;
 mod fetching;

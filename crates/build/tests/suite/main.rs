@@ -1,6 +1,8 @@
 //! Builds real derivations in a store of their own, and compares with real Nix where it is installed.
 
 mod crashes;
+mod daemon;
+mod farm;
 mod failures;
 mod mixed;
 mod oracle;

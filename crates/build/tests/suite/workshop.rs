@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use build::{BuildError, Builder, Options, Realised, Wanted};
+use build::{BuildError, Builder, Options, Realise, Realised, Wanted};
 use nix_formats::content_address::{ContentAddress, Method};
 use nix_formats::derivation::{Derivation, HashModulo, Output};
 use nix_formats::hash::{Hash, HashAlgo};

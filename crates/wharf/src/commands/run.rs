@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
             .help(format!("name one with --attr: {}", names.join(", "))));
     };
     let paths = project.realise(&derived)?;
-    let artifacts = Artifacts::new(project.store()?, settings, &*progress);
+    let artifacts = Artifacts::new(&**project.store()?, settings, &*progress);
     let summary = artifacts.image(&one.name, &paths[0])?;
     if arguments.tty && !std::io::stdin().is_terminal() {
         return Err(Failure::usage("--tty needs a terminal, and standard input is none").help("leave -t out"));

@@ -1,0 +1,142 @@
+//! A `nix-daemon` over a store of its own.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::{Daemon, available, command, find};
+
+/// A directory with a whole system in which there is another version of Nix, to be tested instead of the installed one.
+const OTHER_SYSTEM: &str = "WHARF_NIX_ROOT";
+
+/// A running daemon, and its store.
+pub struct NixDaemon {
+    daemon: Daemon,
+    dir: TempDir,
+    system: Option<PathBuf>,
+    /// The settings as words of a shell.
+    settings: String,
+}
+
+impl NixDaemon {
+    /// Starts one that anybody may ask, or says what is missing. `options` are settings by name and value.
+    ///
+    /// # Panics
+    /// When it does not come up, or is missing and required.
+    pub fn start(options: &[(&str, &str)]) -> Option<Self> {
+        let system = std::env::var_os(OTHER_SYSTEM).map(PathBuf::from);
+        let there = match &system {
+            Some(system) => system.join("usr/bin/nix-daemon").exists() || crate::missing("nix-daemon"),
+            None => available(&["nix-daemon"]),
+        };
+        if !there || find("busybox").is_none() && !crate::missing("busybox") {
+            return None;
+        }
+        let parent = system.as_ref().map_or_else(std::env::temp_dir, |system| system.join("tmp"));
+        let dir = tempfile::tempdir_in(parent).expect("a temporary directory");
+        // Also for another user than the one who runs the test.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
+        let shell = dir.path().join("busybox");
+        fs::copy(find("busybox").expect("busybox"), &shell).expect("a shell for the sandbox");
+        let mut nix = Self::nix(&dir, system.as_deref(), "nix-daemon");
+        nix.env("NIX_DAEMON_SOCKET_PATH", inside(&dir.path().join("socket"), system.as_deref()));
+        nix.args(["--option", "build-users-group", "", "--option", "substituters", "", "--option", "sandbox", "true"]);
+        nix.args(["--option", "sandbox-paths"]);
+        nix.arg(format!("/bin/sh={}", inside(&shell, system.as_deref()).display()));
+        for (name, value) in options {
+            nix.args(["--option", name, value]);
+        }
+        let mut daemon = Daemon::start(&mut nix, &dir.path().join("log"));
+        let socket = dir.path().join("socket");
+        daemon.wait_until(|| UnixStream::connect(&socket).is_ok());
+        let settings = options.iter().map(|(name, value)| format!(" --option {name} '{value}'")).collect();
+        Some(Self { daemon, dir, system, settings })
+    }
+
+    fn nix(dir: &TempDir, system: Option<&Path>, program: &str) -> Command {
+        let mut nix = match system {
+            Some(system) => {
+                let mut chroot = command("chroot");
+                chroot.arg(system).arg(format!("/usr/bin/{program}"));
+                chroot
+            }
+            None => command(program),
+        };
+        let root = inside(&dir.path().join("root"), system);
+        nix.env("NIX_REMOTE", format!("local?root={}", root.display())).env("HOME", "/tmp").env_remove("NIX_PATH");
+        nix.env("NIX_CONFIG", "experimental-features = nix-command ca-derivations");
+        nix
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("socket")
+    }
+
+    /// The directory below which its `/nix` lies.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// How its store is named.
+    pub fn address(&self) -> String {
+        format!("unix://{}?root={}", self.socket().display(), self.root().display())
+    }
+
+    /// A directory that everybody may write to, gone with the daemon.
+    pub fn shared(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(&path).expect("a directory");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("its mode");
+        path
+    }
+
+    /// What it has complained with.
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    /// A program of Nix that works on the same store without the daemon.
+    pub fn program(&self, name: &str) -> Command {
+        Self::nix(&self.dir, self.system.as_deref(), name)
+    }
+
+    /// A script that is a daemon for standard input and output, with the trust of whoever runs it: what `ssh` starts. With
+    /// `through`, it passes all on to this daemon, which has its own opinion.
+    pub fn script(&self, through: bool) -> PathBuf {
+        let script = self.dir.path().join(if through { "through" } else { "direct" });
+        let system = self.system.as_deref();
+        let remote = match through {
+            true => format!("unix://{}", inside(&self.socket(), system).display()),
+            false => format!("local?root={}", inside(&self.root(), system).display()),
+        };
+        let chroot = system.map(|system| format!("chroot {} ", system.display())).unwrap_or_default();
+        let shell = inside(&self.dir.path().join("busybox"), system);
+        let settings = format!(
+            "--option build-users-group '' --option substituters '' --option sandbox true \
+             --option sandbox-paths /bin/sh={}{}",
+            shell.display(),
+            self.settings
+        );
+        let text = format!(
+            "#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp NIX_REMOTE='{remote}'\n\
+             export NIX_CONFIG='experimental-features = nix-command ca-derivations'\n\
+             exec {chroot}nix-daemon \"$@\" {settings}\n"
+        );
+        fs::write(&script, text).expect("a script");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("its mode");
+        script
+    }
+}
+
+/// Where a path is for a program in another system.
+fn inside(path: &Path, system: Option<&Path>) -> PathBuf {
+    match system.and_then(|system| path.strip_prefix(system).ok()) {
+        Some(rest) => Path::new("/").join(rest),
+        None => path.to_owned(),
+    }
+}
