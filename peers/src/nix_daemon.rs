@@ -13,6 +13,10 @@ use crate::{Daemon, available, command, find};
 /// A directory with a whole system in which there is another version of Nix, to be tested instead of the installed one.
 const OTHER_SYSTEM: &str = "WHARF_NIX_ROOT";
 
+/// Makes `$0` the root directory and runs the rest of the words. With chroot(2), the kernel would allow no sandbox in it.
+const ENTER: &str = "mount --rbind \"$0\" \"$0\" && cd \"$0\" && mkdir -p mnt/old && pivot_root . mnt/old \
+     && cd / && exec \"$@\"";
+
 /// A running daemon, and its store.
 pub struct NixDaemon {
     daemon: Daemon,
@@ -60,9 +64,9 @@ impl NixDaemon {
     fn nix(dir: &TempDir, system: Option<&Path>, program: &str) -> Command {
         let mut nix = match system {
             Some(system) => {
-                let mut chroot = command("chroot");
-                chroot.arg(system).arg(format!("/usr/bin/{program}"));
-                chroot
+                let mut enter = command("unshare");
+                enter.args(["--mount", "sh", "-c", ENTER]).arg(system).arg(format!("/usr/bin/{program}"));
+                enter
             }
             None => command(program),
         };
@@ -114,7 +118,8 @@ impl NixDaemon {
             true => format!("unix://{}", inside(&self.socket(), system).display()),
             false => format!("local?root={}", inside(&self.root(), system).display()),
         };
-        let chroot = system.map(|system| format!("chroot {} ", system.display())).unwrap_or_default();
+        let enter = system.map(|system| format!("unshare --mount sh -c '{ENTER}' {} /usr/bin/", system.display()));
+        let enter = enter.unwrap_or_default();
         let shell = inside(&self.dir.path().join("busybox"), system);
         let settings = format!(
             "--option build-users-group '' --option substituters '' --option sandbox true \
@@ -125,7 +130,7 @@ impl NixDaemon {
         let text = format!(
             "#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp NIX_REMOTE='{remote}'\n\
              export NIX_CONFIG='experimental-features = nix-command ca-derivations'\n\
-             exec {chroot}nix-daemon \"$@\" {settings}\n"
+             exec {enter}nix-daemon \"$@\" {settings}\n"
         );
         fs::write(&script, text).expect("a script");
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("its mode");

@@ -40,7 +40,7 @@ impl<R: Read> WireReader<R> {
     /// A number.
     pub fn number(&mut self) -> Result<u64, WireError> {
         let mut bytes = [0; 8];
-        self.inner.read_exact(&mut bytes)?;
+        self.inner.read_exact(&mut bytes).map_err(closed)?;
         Ok(u64::from_le_bytes(bytes))
     }
 
@@ -59,11 +59,11 @@ impl<R: Read> WireReader<R> {
         // Not allocated at once: the length may lie.
         (&mut self.inner).take(length).read_to_end(&mut bytes)?;
         if bytes.len() as u64 != length {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            return Err(closed(io::ErrorKind::UnexpectedEof.into()).into());
         }
         let mut padding = [0; 8];
         let padding = &mut padding[..padding_of(length)];
-        self.inner.read_exact(padding)?;
+        self.inner.read_exact(padding).map_err(closed)?;
         match padding.iter().all(|&byte| byte == 0) {
             true => Ok(bytes),
             false => Err(WireError::Malformed("padding that is not zero".to_owned())),
@@ -174,6 +174,14 @@ impl<W: Write> WireWriter<W> {
     /// What lies below, for contents that are not values of the protocol.
     pub fn inner(&mut self) -> &mut W {
         &mut self.inner
+    }
+}
+
+/// An end where more must come is said in words.
+fn closed(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "it was closed in the middle of an answer"),
+        _ => error,
     }
 }
 
