@@ -109,27 +109,30 @@ impl NixDaemon {
         Self::nix(&self.dir, self.system.as_deref(), name)
     }
 
-    /// A script that is a daemon for standard input and output, with the trust of whoever runs it: what `ssh` starts. With
-    /// `through`, it passes all on to this daemon, which has its own opinion.
-    pub fn script(&self, through: bool) -> PathBuf {
-        let script = self.dir.path().join(if through { "through" } else { "direct" });
+    /// A script that is a daemon for standard input and output: what `ssh` starts. Without `trusted`, it is this daemon
+    /// that decides whom it trusts.
+    pub fn script(&self, trusted: bool) -> PathBuf {
+        let script = self.dir.path().join(if trusted { "trusting" } else { "asking" });
         let system = self.system.as_deref();
-        let remote = match through {
-            true => format!("unix://{}", inside(&self.socket(), system).display()),
-            false => format!("local?root={}", inside(&self.root(), system).display()),
+        // A newer daemon that is asked through its socket does not find the archives of a store that is below a directory;
+        // it can be told not to trust, instead.
+        let (remote, more) = match (trusted, system) {
+            (false, None) => (format!("unix://{}", self.socket().display()), ""),
+            (false, _) => (format!("local?root={}", inside(&self.root(), system).display()), " --force-untrusted"),
+            (true, _) => (format!("local?root={}", inside(&self.root(), system).display()), ""),
         };
         let enter = system.map(|system| format!("unshare --mount sh -c '{ENTER}' {} /usr/bin/", system.display()));
         let enter = enter.unwrap_or_default();
         let shell = inside(&self.dir.path().join("busybox"), system);
         let settings = format!(
             "--option build-users-group '' --option substituters '' --option sandbox true \
-             --option sandbox-paths /bin/sh={}{}",
+             --option sandbox-paths /bin/sh={}{}{more}",
             shell.display(),
             self.settings
         );
         let text = format!(
             "#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp NIX_REMOTE='{remote}'\n\
-             export NIX_CONFIG='experimental-features = nix-command ca-derivations'\n\
+             export NIX_CONFIG='experimental-features = nix-command ca-derivations daemon-trust-override'\n\
              exec {enter}nix-daemon \"$@\" {settings}\n"
         );
         fs::write(&script, text).expect("a script");

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix_formats::content_address::{ContentAddress, Method};
 use nix_formats::derivation::OutputName;
 use nix_formats::hash::{Hash, HashAlgo, Hasher};
-use nix_formats::self_hash::SelfHasher;
+use nix_formats::self_hash::{Places, SelfHasher};
 use nix_formats::store_path::StorePath;
 use store::PathInfo;
 use store::fs_nar::{self, TreeError};
@@ -50,6 +50,7 @@ impl Addressed {
 pub(crate) fn address(
     derivation: &StorePath,
     made: &BTreeMap<OutputName, Made>,
+    places: Places,
 ) -> Result<BTreeMap<OutputName, Addressed>, BuildError> {
     let stand_ins: BTreeMap<&StorePath, &OutputName> = made.iter().map(|(name, one)| (&one.stand_in, name)).collect();
     let mut scanned = BTreeMap::new();
@@ -65,7 +66,7 @@ pub(crate) fn address(
             Some(((*stand_in).clone(), info.path.clone()))
         });
         let known: BTreeMap<StorePath, StorePath> = others.collect();
-        let one = address_one(derivation, &name, &made[&name], scanned, &known)?;
+        let one = address_one(derivation, &name, &made[&name], scanned, &known, places)?;
         addressed.insert(name, one);
     }
     match scanned.keys().next() {
@@ -109,6 +110,7 @@ fn address_one(
     made: &Made,
     scanned: Scanned,
     known: &BTreeMap<StorePath, StorePath>,
+    places: Places,
 ) -> Result<Addressed, BuildError> {
     let in_tree = |error| in_tree(derivation, name)(error);
     let mut replacements: Vec<Replacement> = Vec::new();
@@ -127,7 +129,7 @@ fn address_one(
     let plain = replacements.is_empty() && !mentions_itself;
     let hash = match (made.method, made.algo) {
         (Method::Nar, HashAlgo::Sha256) if plain => scanned.nar_hash,
-        _ => content_hash(made, &replacements).map_err(in_tree)?,
+        _ => content_hash(made, &replacements, places).map_err(in_tree)?,
     };
     let address = ContentAddress { method: made.method, hash };
     let path = address.store_path(made.stand_in.name(), &references, mentions_itself).map_err(|error| {
@@ -152,7 +154,7 @@ fn address_one(
 }
 
 /// The hash that the path follows from.
-fn content_hash(made: &Made, replacements: &[Replacement]) -> Result<Hash, TreeError> {
+fn content_hash(made: &Made, replacements: &[Replacement], places: Places) -> Result<Hash, TreeError> {
     let hasher = SelfHasher::new(made.algo, made.stand_in.hash_part());
     match made.method {
         Method::Flat | Method::Text => {
@@ -163,9 +165,9 @@ fn content_hash(made: &Made, replacements: &[Replacement]) -> Result<Hash, TreeE
             }
             let mut file = std::fs::File::open(&made.real).map_err(failed)?;
             io::copy(&mut file, &mut rewriter).map_err(failed)?;
-            Ok(rewriter.finish().map_err(failed)?.finish())
+            Ok(rewriter.finish().map_err(failed)?.finish_as(places))
         }
-        Method::Nar => Ok(dump(&made.real, hasher, replacements)?.finish()),
+        Method::Nar => Ok(dump(&made.real, hasher, replacements)?.finish_as(places)),
         Method::Git => Err(TreeError::Io {
             action: "hash as a git tree",
             path: made.real.clone(),

@@ -189,7 +189,13 @@ fn take_back(
         infos.push(info);
     }
     Ok(store::copy_objects(daemon, infos, &*builder.store, &*builder.place.progress).map_err(|error| match error {
-        StoreError::DaemonLost { .. } | StoreError::DaemonSaid { .. } => of_machine(error),
+        StoreError::DaemonLost { .. }
+        | StoreError::DaemonSaid { .. }
+        | StoreError::BadArchive { .. }
+        | StoreError::HashMismatch { .. }
+        | StoreError::SizeMismatch { .. }
+        | StoreError::TooLarge { .. }
+        | StoreError::WrongContentAddress { .. } => of_machine(error),
         error => Trouble::Build(error.into()),
     })?)
 }

@@ -5,6 +5,7 @@ use std::io;
 
 use nix_formats::store_path::StorePath;
 
+use crate::fs_nar::TreeError;
 use crate::progress::{Activity, Outcome, Progress, Task};
 use crate::{PathInfo, Store, StoreError};
 
@@ -61,7 +62,12 @@ fn copy_one(from: &dyn Store, info: &PathInfo, to: &dyn Store, progress: &dyn Pr
         match dumping.join() {
             // Of two failures that one came first which made the other.
             Ok(Err(error)) if added.is_ok() || !error.is_broken_pipe() => Err(error),
-            _ => added,
+            _ => added.map_err(|error| match error {
+                StoreError::Tree(TreeError::Nar(source)) => {
+                    StoreError::BadArchive { from: from.name(), path: info.path.clone(), source }
+                }
+                error => error,
+            }),
         }
     })?;
     task.advance(info.nar_size);

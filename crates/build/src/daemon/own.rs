@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use nix_formats::content_address::Method;
 use nix_formats::derivation::{Derivation, Output, OutputName};
 use nix_formats::hash::HashAlgo;
+use nix_formats::self_hash::Places;
 use nix_formats::store_path::StorePath;
 use store::progress::{Activity, Outcome, Task};
 use store::{PathInfo, Store, StoreError, fs_nar};
@@ -34,21 +35,45 @@ pub(super) fn build(
     let node = Node { path: path.clone(), derivation: resolved, outputs, waits_for: 0, needed_by: Vec::new() };
     let job = Job::prepare(&builder.place, &node, directory.path())?;
     let task = Task::start(&*builder.place.progress, Activity::Build, &node.derivation.name, None);
-    let made = job.build(&task, cancelled)?;
-    let addressed = examine(&job, &made)?;
+    let made = take_over(&job, &job.build(&task, cancelled)?)?;
+    let outputs = match enter(builder, &job, &made, Places::Counted) {
+        Err(error) if is_of_places(&error) => enter(builder, &job, &made, Places::LeftOut)?,
+        entered => entered?,
+    };
+    task.finish(Outcome::Done);
+    Ok(outputs)
+}
+
+/// Whether a daemon refuses an object because its Nix hashes objects that mention themselves in the other way.
+fn is_of_places(error: &BuildError) -> bool {
+    matches!(error, BuildError::Store(StoreError::DaemonSaid { message, .. }) if message.contains("ca hash mismatch"))
+}
+
+/// Adds the outputs to the daemon's store.
+fn enter(
+    builder: &DaemonBuilder,
+    job: &Job<'_>,
+    made: &BTreeMap<OutputName, Made>,
+    places: Places,
+) -> Result<BTreeMap<OutputName, StorePath>, BuildError> {
+    let addressed = address(&job.node.path, made, places)?;
     let infos: BTreeMap<OutputName, PathInfo> =
         addressed.iter().map(|(name, one)| (name.clone(), one.info.clone())).collect();
-    crate::checks::check(&job, &infos)?;
-    compare(builder, path, &infos, &addressed)?;
+    for (name, info) in &infos {
+        if let (Output::Fixed(fixed), Some(found)) = (&job.node.derivation.outputs[name], &info.content_address) {
+            outputs::check_content(job, name, fixed, &found.hash, info)?;
+        }
+    }
+    crate::checks::check(job, &infos)?;
+    compare(builder, &job.node.path, &infos, &addressed)?;
     for one in in_order(&addressed) {
         add(builder, one)?;
     }
-    task.finish(Outcome::Done);
     Ok(infos.into_iter().map(|(name, info)| (name, info.path)).collect())
 }
 
-/// Finds the outputs' paths; of fixed ones, that they hold what was announced.
-fn examine(job: &Job<'_>, made: &BTreeMap<OutputName, PathBuf>) -> Result<BTreeMap<OutputName, Addressed>, BuildError> {
+/// Gives what the builder has made canonical metadata.
+fn take_over(job: &Job<'_>, made: &BTreeMap<OutputName, PathBuf>) -> Result<BTreeMap<OutputName, Made>, BuildError> {
     let mut all = BTreeMap::new();
     for (name, real) in made {
         let metadata = outputs::take_over(job, name, real)?;
@@ -67,13 +92,7 @@ fn examine(job: &Job<'_>, made: &BTreeMap<OutputName, PathBuf>) -> Result<BTreeM
         };
         all.insert(name.clone(), Made { stand_in, real: real.clone(), method, algo, candidates });
     }
-    let addressed = address(&job.node.path, &all)?;
-    for (name, one) in &addressed {
-        if let (Output::Fixed(fixed), Some(found)) = (&job.node.derivation.outputs[name], &one.info.content_address) {
-            outputs::check_content(job, name, fixed, &found.hash, &one.info)?;
-        }
-    }
-    Ok(addressed)
+    Ok(all)
 }
 
 /// The outputs, each after those that it refers to.

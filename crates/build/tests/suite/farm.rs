@@ -28,12 +28,12 @@ impl Country {
         Some(Country { workshop: Workshop::new()?, ssh: SshServer::start()?, there: NixDaemon::start(options)? })
     }
 
-    /// The line of the machine. `through` is whether it is asked as a user of its daemon.
-    fn line(&self, through: bool, systems: &str, jobs: usize, features: &str) -> String {
+    /// The line of the machine.
+    fn line(&self, trusted: bool, systems: &str, jobs: usize, features: &str) -> String {
         format!(
             "ssh-ng://{}?remote-program={} {systems} {} {jobs} 1 {features} - {}",
             self.ssh.destination(),
-            self.there.script(through).display(),
+            self.there.script(trusted).display(),
             self.ssh.key().display(),
             self.ssh.host_key()
         )
@@ -96,7 +96,7 @@ fn what_this_machine_cannot_build_another_does() {
         .set("requiredSystemFeatures", "quantum")
         .add();
     let notes = Arc::new(Notes::default());
-    let line = country.line(false, &native, 2, "quantum");
+    let line = country.line(true, &native, 2, "quantum");
     let mut options = Options::new();
     options.jobs = 1;
     let builder = workshop.builder(options.clone()).with_farm(farm(&line)).with_progress(notes.clone());
@@ -137,7 +137,7 @@ fn with_no_jobs_here_all_is_built_there_at_once() {
     let bad = workshop.recipe("bad", "echo the last words; exit 7").add();
     let mut options = Options::new();
     options.jobs = 0;
-    let builder = workshop.builder(options).with_farm(farm(&country.line(false, &systems(), 3, "-")));
+    let builder = workshop.builder(options).with_farm(farm(&country.line(true, &systems(), 3, "-")));
     let realised = builder.realise(&[Wanted::all(top), Wanted::all(fixed)]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(fs::read_to_string(workshop.store.real_path(&realised[0].outputs["out"])).unwrap(), "0\n1\n2\n3\n4\n5\n");
     let error = builder.realise(&[Wanted::all(bad)]).unwrap_err().to_string();
@@ -159,7 +159,7 @@ fn a_machine_that_does_not_trust_us_gets_the_derivations() {
         .add();
     let mut options = Options::new();
     options.jobs = 0;
-    let builder = workshop.builder(options).with_farm(farm(&country.line(true, &systems(), 1, "-")));
+    let builder = workshop.builder(options).with_farm(farm(&country.line(false, &systems(), 1, "-")));
     let realised = builder.realise(&[Wanted::all(top)]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(fs::read_to_string(workshop.store.real_path(&realised[0].outputs["out"])).unwrap(), "base\n");
 }
@@ -180,7 +180,7 @@ fn a_machine_that_fails_is_left_alone() {
     let notes = Arc::new(Notes::default());
     let mut options = Options::new();
     options.jobs = 0;
-    let lines = [nobody.clone(), mute, country.line(false, &system, 1, "-")].join(";");
+    let lines = [nobody.clone(), mute, country.line(true, &system, 1, "-")].join(";");
     let builder = workshop.builder(options.clone()).with_farm(farm(&lines)).with_progress(notes.clone());
     builder.realise(&[Wanted::all(one)]).unwrap_or_else(|error| panic!("{error}"));
     assert!(notes.has("nobody@127.0.0.1") && notes.has("builds nothing any more"), "{:?}", notes.0.lock().unwrap());
@@ -196,7 +196,7 @@ fn a_host_with_another_key_is_not_spoken_to() {
     let Some(country) = Country::new(&[]) else { return };
     let Some(other) = SshServer::start() else { return };
     let one = country.workshop.recipe("one", "echo one > $out").add();
-    let line = country.line(false, &systems(), 1, "-").replace(&country.ssh.host_key(), &other.host_key());
+    let line = country.line(true, &systems(), 1, "-").replace(&country.ssh.host_key(), &other.host_key());
     let notes = Arc::new(Notes::default());
     let mut options = Options::new();
     options.jobs = 0;

@@ -52,6 +52,10 @@ impl DaemonStore {
 }
 
 impl Store for DaemonStore {
+    fn name(&self) -> String {
+        format!("the Nix daemon at '{}'", self.address())
+    }
+
     fn path_info(&self, path: &StorePath) -> Result<Option<PathInfo>, StoreError> {
         self.call(
             QUERY_PATH_INFO,
