@@ -1,5 +1,6 @@
 //! The command line from outside: what users type, and what they get.
 
+mod daemon;
 mod eval_cache;
 mod frame;
 mod images;
