@@ -11,11 +11,13 @@ use store::{LocalStore, Store};
 
 use crate::buildenv::BuildEnv;
 use crate::builtin::Builtin;
+use crate::dynamic::{self, Rounds};
 use crate::error::BuildError;
 use crate::farm::{Farm, Seat};
 use crate::graph::Graph;
 use crate::needs::Needs;
 use crate::options::Options;
+use crate::realisations::Realisations;
 use crate::schedule::{self, Attempt, Work};
 use crate::substitute::Substitutes;
 use crate::workplace::Workplace;
@@ -43,6 +45,8 @@ pub struct Builder {
     pub(crate) place: Workplace,
     pub(crate) substituters: Arc<Substituters>,
     pub(crate) farm: Farm,
+    /// Where the outputs are of which only building told the paths.
+    pub(crate) realisations: Realisations,
 }
 
 /// Outputs of a derivation that are wanted.
@@ -104,8 +108,14 @@ impl Builder {
     pub fn new(store: Arc<LocalStore>, options: Options) -> Builder {
         let (log_dir, kept) = (store.log_dir(), store.state_dir().join("wharf-failed"));
         let place = Workplace::new(store.clone(), options, log_dir, kept);
-        let builder = Builder { store, place, substituters: Arc::default(), farm: Farm::default() };
+        let realisations = Self::realisations(&store);
+        let builder = Builder { store, place, substituters: Arc::default(), farm: Farm::default(), realisations };
         builder.with_builtin(Box::new(BuildEnv))
+    }
+
+    /// The notes, in a store, of what outputs are of which only building told the paths.
+    pub fn realisations(store: &LocalStore) -> Realisations {
+        Realisations::new(store.state_dir().join("wharf-realisations"))
     }
 
     /// Adds a builtin builder, in place of one with the same name.
@@ -157,16 +167,57 @@ impl Builder {
         work.run()
     }
 
-    /// Takes what the caches have, until all that is left has to be built.
-    fn substitute(&self, wanted: &[Wanted]) -> Result<Graph, BuildError> {
+    /// Takes what the caches have, until all that is left has to be built. `None` if something cannot be built as it is.
+    fn substitute(&self, wanted: &[Wanted], again: bool) -> Result<Option<Graph>, BuildError> {
         let mut substitutes = Substitutes::default();
         loop {
-            let graph = Graph::new(self, wanted, &substitutes)?;
+            let Some(graph) = Graph::new(self, wanted, again, &substitutes)? else { return Ok(None) };
             if graph.offered.is_empty() {
-                return Ok(graph);
+                return Ok(Some(graph));
             }
             substitutes.take(self, &graph.offered)?;
         }
+    }
+
+    /// Builds what a graph says.
+    fn carry_out(&self, mut graph: Graph) -> Result<Vec<Realised>, BuildError> {
+        let mut realised = std::mem::take(&mut graph.realised);
+        self.build_all(&graph)?;
+        for one in realised.iter_mut().filter(|one| graph.floating.contains(&one.derivation)) {
+            let names = one.outputs.keys().cloned().collect();
+            let wanted = Wanted::some(one.derivation.clone(), names);
+            if let Some(found) = dynamic::realised(self, &wanted)? {
+                *one = found;
+            }
+        }
+        for output in realised.iter().flat_map(|realised| realised.outputs.values()) {
+            self.store.add_temp_root(output)?;
+        }
+        Ok(realised)
+    }
+
+    /// Realises derivations that can all be built as they are.
+    pub(crate) fn realise_known(&self, wanted: &[Wanted], again: bool) -> Result<Vec<Realised>, BuildError> {
+        match self.substitute(wanted, again)? {
+            Some(graph) => self.carry_out(graph),
+            None => Err(BuildError::Derivation {
+                derivation: wanted[0].derivation.clone(),
+                problem: "it needs an output whose path is not known even after it was built".to_owned(),
+            }),
+        }
+    }
+
+    /// What would be done where only building tells some of the paths: as far as that can be known.
+    fn vague_outlook(&self, wanted: &[Wanted]) -> Result<Outlook, BuildError> {
+        let rounds = Rounds::new(self, wanted)?;
+        let mut outlook = self.known_outlook(&rounds.known_inputs())?.unwrap_or_default();
+        outlook.build.extend(rounds.rounds.into_iter().flatten());
+        for wanted in wanted {
+            if !outlook.build.contains(&wanted.derivation) {
+                outlook.build.push(wanted.derivation.clone());
+            }
+        }
+        Ok(outlook)
     }
 
     /// What would be built, in an order in which it could be.
@@ -178,21 +229,13 @@ impl Builder {
     }
 }
 
-impl Realise for Builder {
-    fn realise(&self, wanted: &[Wanted]) -> Result<Vec<Realised>, BuildError> {
-        let mut graph = self.substitute(wanted)?;
-        let realised = std::mem::take(&mut graph.realised);
-        self.build_all(&graph)?;
-        for output in realised.iter().flat_map(|realised| realised.outputs.values()) {
-            self.store.add_temp_root(output)?;
-        }
-        Ok(realised)
-    }
-
-    fn outlook(&self, wanted: &[Wanted]) -> Result<Outlook, BuildError> {
+impl Builder {
+    /// What would be done, if everything can be built as it is.
+    fn known_outlook(&self, wanted: &[Wanted]) -> Result<Option<Outlook>, BuildError> {
         let mut substitutes = Substitutes::default();
         loop {
-            let mut graph = Graph::new(self, wanted, &substitutes)?;
+            let graph = Graph::new(self, wanted, self.place.options.check, &substitutes)?;
+            let Some(mut graph) = graph else { return Ok(None) };
             let take = self.substituters.plan(graph.offered.iter().cloned(), &*self.store, &*self.place.progress)?;
             // What cannot be taken whole has to be built, and its inputs may then be taken or built.
             let incomplete = take.incomplete();
@@ -205,8 +248,34 @@ impl Realise for Builder {
                     download_size: info.file_size,
                     nar_size: Some(info.nar_size),
                 });
-                return Ok(Outlook { build, take: take.collect(), download_size, nar_size });
+                return Ok(Some(Outlook { build, take: take.collect(), download_size, nar_size }));
             }
+        }
+    }
+}
+
+impl Realise for Builder {
+    fn realise(&self, wanted: &[Wanted]) -> Result<Vec<Realised>, BuildError> {
+        let again = self.place.options.check;
+        if let Some(graph) = self.substitute(wanted, again)? {
+            return self.carry_out(graph);
+        }
+        Rounds::new(self, wanted)?.run(self)?;
+        // What was built in a round is not built again, whatever is asked for.
+        let mut all = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            all.push(match dynamic::realised(self, wanted)? {
+                Some(realised) => realised,
+                None => self.realise_known(std::slice::from_ref(wanted), again)?.remove(0),
+            });
+        }
+        Ok(all)
+    }
+
+    fn outlook(&self, wanted: &[Wanted]) -> Result<Outlook, BuildError> {
+        match self.known_outlook(wanted)? {
+            Some(outlook) => Ok(outlook),
+            None => self.vague_outlook(wanted),
         }
     }
 }

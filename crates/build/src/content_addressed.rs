@@ -40,6 +40,11 @@ pub(crate) struct Addressed {
 }
 
 impl Addressed {
+    /// The tree that was made, if it is the object as it is.
+    pub fn unchanged(&self) -> Option<&Path> {
+        self.replacements.is_empty().then_some(&self.real)
+    }
+
     /// Writes the object's NAR.
     pub fn write_nar(&self, out: impl Write) -> Result<(), TreeError> {
         dump(&self.real, out, &self.replacements).map(drop)

@@ -20,7 +20,7 @@ use crate::log::{BuildLog, log_path};
 use crate::needs::Needs;
 use crate::rules::Rules;
 use crate::workplace::Workplace;
-use crate::{ordinary, outputs};
+use crate::{dynamic, floating, ordinary, outputs};
 
 /// What is known of a derivation that is being built.
 pub(crate) struct Job<'a> {
@@ -43,12 +43,7 @@ pub(crate) fn run(builder: &Builder, node: &Node, cancelled: &OwnedFd) -> Result
         store.add_temp_root(output)?;
     }
     let _locks = lock(builder, node, &outputs)?;
-    let mut missing = BTreeSet::new();
-    for (name, path) in &node.outputs {
-        if !store.is_valid(path)? {
-            missing.insert(name.clone());
-        }
-    }
+    let missing = missing(builder, node)?;
     let again = missing.is_empty() && builder.place.options.check;
     if missing.is_empty() && !again {
         return Ok(());
@@ -57,6 +52,11 @@ pub(crate) fn run(builder: &Builder, node: &Node, cancelled: &OwnedFd) -> Result
     let job = Job::prepare(&builder.place, node, staging.path().to_owned())?;
     let task = Task::start(&*builder.place.progress, Activity::Build, &node.derivation.name, None);
     let made = job.build(&task, cancelled)?;
+    if dynamic::is_floating(&node.derivation) {
+        floating::install(builder, &job, &made, again)?;
+        task.finish(Outcome::Done);
+        return Ok(());
+    }
     let infos = outputs::examine(&job, &made)?;
     crate::checks::check(&job, &infos)?;
     match again {
@@ -65,6 +65,23 @@ pub(crate) fn run(builder: &Builder, node: &Node, cancelled: &OwnedFd) -> Result
     }
     task.finish(Outcome::Done);
     Ok(())
+}
+
+/// The outputs that are not in the store.
+pub(crate) fn missing(builder: &Builder, node: &Node) -> Result<BTreeSet<OutputName>, BuildError> {
+    let store = &*builder.store;
+    let floats = dynamic::is_floating(&node.derivation);
+    let mut missing = BTreeSet::new();
+    for (name, path) in &node.outputs {
+        let there = match floats {
+            true => dynamic::locate(store, &builder.realisations, &node.path, &node.derivation, name)?.is_some(),
+            false => store.is_valid(path)?,
+        };
+        if !there {
+            missing.insert(name.clone());
+        }
+    }
+    Ok(missing)
 }
 
 /// Waits while another process builds the same.

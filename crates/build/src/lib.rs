@@ -13,6 +13,7 @@
 //! (`environment`, `structured`, `graphs`), or is a [`Builtin`]. What it made is then given canonical metadata, read
 //! once for its hash and its references (`outputs`, `references`), checked (`checks`), moved into the store and
 //! registered, all outputs or none. Everything is made in a staging directory of the store that goes with the process.
+//! Where only building tells the path of an output, what needs it is resolved first (`dynamic`).
 //! Other machines ([`Farm`]) are sent what they take (`remote`).
 //!
 //! [`DaemonBuilder`] does the same for the store of a Nix daemon (`daemon`): the daemon builds, and what is part of this
@@ -26,10 +27,12 @@ mod checks;
 mod content_addressed;
 mod daemon;
 mod difference;
+mod dynamic;
 mod environment;
 mod error;
 mod farm;
 mod fetchurl;
+mod floating;
 mod graph;
 mod graphs;
 mod job;

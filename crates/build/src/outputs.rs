@@ -77,7 +77,7 @@ fn examine_one(job: &Job<'_>, name: &str, path: &Path) -> Result<PathInfo, Build
         _ => None,
     };
     if let Some(address) = fixed {
-        check_form(job, name, address, &metadata)?;
+        check_form(job, name, address.method, &metadata)?;
     }
     let measured = measure(job, name, path, fixed).map_err(tree_error)?;
     let mut info = PathInfo::new(output.clone(), measured.nar_hash, measured.nar_size);
@@ -92,8 +92,8 @@ fn examine_one(job: &Job<'_>, name: &str, path: &Path) -> Result<PathInfo, Build
 }
 
 /// A flat output is one file.
-pub(crate) fn check_form(job: &Job<'_>, name: &str, address: &ContentAddress, metadata: &fs::Metadata) -> Result<(), BuildError> {
-    match address.method {
+pub(crate) fn check_form(job: &Job<'_>, name: &str, method: Method, metadata: &fs::Metadata) -> Result<(), BuildError> {
+    match method {
         Method::Nar => Ok(()),
         Method::Git => Err(job.reject(name, "outputs that are hashed as git trees cannot be checked")),
         Method::Flat | Method::Text if metadata.is_file() && metadata.permissions().mode() & 0o100 == 0 => Ok(()),

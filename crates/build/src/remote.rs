@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-use nix_formats::derivation::{Kind, Output};
+use nix_formats::derivation::{Kind, Output, OutputName};
 use nix_formats::store_path::StorePath;
 use nix_formats::worker::{BuildResult, BuildStatus};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,9 +16,9 @@ use crate::builder::Builder;
 use crate::error::{BuildError, Failure};
 use crate::farm::{Seat, Station};
 use crate::graph::{self, Node};
-use crate::job;
 use crate::log::{BuildLog, log_path};
 use crate::schedule::Attempt;
+use crate::{dynamic, job};
 
 /// Builds a derivation on the machine of a seat, unless another process has done so meanwhile.
 pub(crate) fn run(
@@ -33,21 +33,14 @@ pub(crate) fn run(
         builder.store.add_temp_root(output)?;
     }
     let locks = job::lock(builder, node, &outputs)?;
-    let mut missing = Vec::new();
-    for (name, path) in &node.outputs {
-        if !builder.store.is_valid(path)? {
-            missing.push((name.clone(), path.clone()));
-        }
-    }
+    let missing = job::missing(builder, node)?;
     if missing.is_empty() {
         return Ok(Attempt::Done);
     }
-    let result = there(builder, node, station, cancelled).map(|daemon| {
-        // The store locks what is added itself; whoever builds the same now makes the same.
-        drop(locks);
-        daemon
-    });
-    let result = result.and_then(|daemon| take_back(builder, node, daemon, missing));
+    let result = there(builder, node, station, cancelled);
+    // The store locks what is added itself; whoever builds the same now makes the same.
+    drop(locks);
+    let result = result.and_then(|(daemon, result)| take_back(builder, node, daemon, &missing, &result));
     match result {
         Ok(()) => Ok(Attempt::Done),
         Err(_) if is_cancelled(cancelled) => Err(BuildError::Cancelled { derivation: node.path.clone() }),
@@ -91,7 +84,7 @@ fn there<'a>(
     node: &Node,
     station: &'a Station,
     cancelled: &OwnedFd,
-) -> Result<&'a DaemonStore, Trouble> {
+) -> Result<(&'a DaemonStore, BuildResult), Trouble> {
     let place = &builder.place;
     let inputs = graph::input_closure(&*place.store, &node.path, &node.derivation)?;
     let daemon = station.daemon(&place.options, &place.progress).map_err(of_machine)?;
@@ -121,7 +114,7 @@ fn there<'a>(
     match result.status {
         BuildStatus::Done => {
             task.finish(Outcome::Done);
-            Ok(daemon)
+            Ok((daemon, result))
         }
         BuildStatus::Transient => Err(Trouble::Machine(result.message)),
         _ => Err(BuildError::Failed(Box::new(Failure {
@@ -175,20 +168,28 @@ fn take_back(
     builder: &Builder,
     node: &Node,
     daemon: &DaemonStore,
-    missing: Vec<(String, StorePath)>,
+    missing: &BTreeSet<OutputName>,
+    result: &BuildResult,
 ) -> Result<(), Trouble> {
+    let floats = dynamic::is_floating(&node.derivation);
     let mut infos = Vec::new();
-    for (name, path) in missing {
-        let mut info = daemon.require(&path).map_err(of_machine)?;
+    let mut found = Vec::new();
+    for name in missing {
+        let path = match floats {
+            true => result.outputs.get(name).ok_or_else(|| Trouble::Machine(format!("it does not tell where output '{name}' is")))?,
+            false => &node.outputs[name],
+        };
+        found.push((name, path));
+        let mut info = daemon.require(path).map_err(of_machine)?;
         info.deriver = Some(node.path.clone());
         // What is announced beforehand is checked here too.
-        info.content_address = match node.derivation.outputs.get(&name) {
+        info.content_address = match node.derivation.outputs.get(name) {
             Some(Output::Fixed(address)) => Some(*address),
             _ => info.content_address,
         };
         infos.push(info);
     }
-    Ok(store::copy_objects(daemon, infos, &*builder.store, &*builder.place.progress).map_err(|error| match error {
+    store::copy_objects(daemon, infos, &*builder.store, &*builder.place.progress).map_err(|error| match error {
         StoreError::DaemonLost { .. }
         | StoreError::DaemonSaid { .. }
         | StoreError::BadArchive { .. }
@@ -197,7 +198,13 @@ fn take_back(
         | StoreError::TooLarge { .. }
         | StoreError::WrongContentAddress { .. } => of_machine(error),
         error => Trouble::Build(error.into()),
-    })?)
+    })?;
+    if floats {
+        for (name, path) in found {
+            builder.realisations.note(&node.path, name, path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the lines that the builder writes there into the log here.

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use nix_formats::content_address::Method;
 use nix_formats::derivation::{Derivation, Output, OutputName};
-use nix_formats::hash::HashAlgo;
 use nix_formats::self_hash::Places;
 use nix_formats::store_path::StorePath;
 use store::progress::{Activity, Outcome, Task};
@@ -20,7 +17,7 @@ use crate::content_addressed::{Addressed, Made, address};
 use crate::error::BuildError;
 use crate::graph::{Node, output_paths};
 use crate::job::Job;
-use crate::outputs;
+use crate::{floating, outputs};
 
 /// Builds a derivation that was resolved from `path`, and adds what it makes. The outputs' paths are those that follow from
 /// their content.
@@ -35,7 +32,7 @@ pub(super) fn build(
     let node = Node { path: path.clone(), derivation: resolved, outputs, waits_for: 0, needed_by: Vec::new() };
     let job = Job::prepare(&builder.place, &node, directory.path())?;
     let task = Task::start(&*builder.place.progress, Activity::Build, &node.derivation.name, None);
-    let made = take_over(&job, &job.build(&task, cancelled)?)?;
+    let made = floating::take_over(&job, &job.build(&task, cancelled)?)?;
     let outputs = match enter(builder, &job, &made, Places::Counted) {
         Err(error) if is_of_places(&error) => enter(builder, &job, &made, Places::LeftOut)?,
         entered => entered?,
@@ -66,48 +63,10 @@ fn enter(
     }
     crate::checks::check(job, &infos)?;
     compare(builder, &job.node.path, &infos, &addressed)?;
-    for one in in_order(&addressed) {
+    for one in floating::in_order(&addressed) {
         add(builder, one)?;
     }
     Ok(infos.into_iter().map(|(name, info)| (name, info.path)).collect())
-}
-
-/// Gives what the builder has made canonical metadata.
-fn take_over(job: &Job<'_>, made: &BTreeMap<OutputName, PathBuf>) -> Result<BTreeMap<OutputName, Made>, BuildError> {
-    let mut all = BTreeMap::new();
-    for (name, real) in made {
-        let metadata = outputs::take_over(job, name, real)?;
-        let (method, algo) = match &job.node.derivation.outputs[name] {
-            Output::Fixed(address) => {
-                outputs::check_form(job, name, address, &metadata)?;
-                (address.method, address.hash.algo())
-            }
-            Output::Floating { method, algo } | Output::Impure { method, algo } => (*method, *algo),
-            Output::InputAddressed(_) | Output::Deferred => (Method::Nar, HashAlgo::Sha256),
-        };
-        let stand_in = job.node.outputs[name].clone();
-        let candidates = match job.rules.unscanned.contains(name) {
-            true => Default::default(),
-            false => job.inputs.clone(),
-        };
-        all.insert(name.clone(), Made { stand_in, real: real.clone(), method, algo, candidates });
-    }
-    Ok(all)
-}
-
-/// The outputs, each after those that it refers to.
-fn in_order(addressed: &BTreeMap<OutputName, Addressed>) -> Vec<&Addressed> {
-    let mut waiting: Vec<&Addressed> = addressed.values().collect();
-    let mut ordered = Vec::with_capacity(waiting.len());
-    while !waiting.is_empty() {
-        let needs = |one: &Addressed, other: &Addressed| {
-            one.info.path != other.info.path && one.info.references.contains(&other.info.path)
-        };
-        // What refers to itself only through others was refused when the paths were found.
-        let position = waiting.iter().position(|one| !waiting.iter().any(|other| needs(one, other))).unwrap_or(0);
-        ordered.push(waiting.remove(position));
-    }
-    ordered
 }
 
 fn add(builder: &DaemonBuilder, one: &Addressed) -> Result<(), BuildError> {
@@ -116,24 +75,7 @@ fn add(builder: &DaemonBuilder, one: &Addressed) -> Result<(), BuildError> {
     if builder.daemon.is_valid(path)? {
         return Ok(());
     }
-    let pipe_error = BuildError::file("make a pipe for", path.to_absolute());
-    let (mut reader, mut writer) = io::pipe().map_err(pipe_error)?;
-    std::thread::scope(|scope| {
-        let dumping = scope.spawn(move || {
-            let mut out = io::BufWriter::with_capacity(1 << 16, &mut writer);
-            one.write_nar(&mut out)?;
-            io::Write::flush(&mut out).map_err(nix_formats::nar::NarError::Io)?;
-            Ok::<_, fs_nar::TreeError>(())
-        });
-        let added = builder.daemon.add_nar(&one.info, &mut reader);
-        // The writer must not wait for a reader that has given up.
-        drop(reader);
-        match dumping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-            Err(error) if added.is_ok() => Err(StoreError::Tree(error)),
-            _ => added,
-        }
-    })?;
-    Ok(())
+    floating::send(&*builder.daemon, one)
 }
 
 /// What was made before, by the same derivation, must have been the same, if that is asked for.

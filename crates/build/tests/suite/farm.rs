@@ -8,6 +8,7 @@ use build::{BuildError, Farm, Options, Realise, Wanted, log_path};
 use nix_formats::content_address::Method;
 use nix_formats::hash::HashAlgo;
 use nix_formats::machines::Machine;
+use nix_formats::placeholder::upstream_output;
 use nix_formats::store_path::StorePath;
 use peers::{NixDaemon, SshServer};
 use store::Store;
@@ -162,6 +163,25 @@ fn a_machine_that_does_not_trust_us_gets_the_derivations() {
     let builder = workshop.builder(options).with_farm(farm(&country.line(false, &systems(), 1, "-")));
     let realised = builder.realise(&[Wanted::all(top)]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(fs::read_to_string(workshop.store.real_path(&realised[0].outputs["out"])).unwrap(), "base\n");
+}
+
+#[test]
+fn outputs_whose_paths_only_building_tells_come_back() {
+    let Some(country) = Country::new(&[]) else { return };
+    let workshop = &country.workshop;
+    let floating = workshop.recipe("floating", "echo x > $out").floating(Method::Nar, HashAlgo::Sha256).add();
+    let stand_in = upstream_output(&floating, &"out".to_owned()).unwrap();
+    let top = workshop.recipe("top", "cat $floating > $out; echo $floating >> $out").input(&floating, "out");
+    let top = top.set("floating", &stand_in).add();
+    let mut options = Options::new();
+    options.jobs = 0;
+    let builder = workshop.builder(options).with_farm(farm(&country.line(true, &systems(), 1, "-")));
+    let realised = builder.realise(&[Wanted::all(top), Wanted::all(floating)]).unwrap_or_else(|error| panic!("{error}"));
+    let (top, floating) = (&realised[0].outputs["out"], &realised[1].outputs["out"]);
+    let text = fs::read_to_string(workshop.store.real_path(top)).unwrap();
+    assert_eq!(text, format!("x\n{}\n", floating.to_absolute()));
+    assert!(workshop.store.require(floating).unwrap().content_address.is_some());
+    workshop.verify_clean();
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod crashes;
 mod daemon;
 mod farm;
 mod failures;
+mod floating;
 mod mixed;
 mod oracle;
 mod substitutes;

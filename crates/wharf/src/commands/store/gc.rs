@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use build::DaemonBuilder;
+use build::{Builder, DaemonBuilder};
 use indicatif::HumanBytes;
 use nix_formats::store_path::StorePath;
 use serde_json::json;
@@ -72,6 +72,10 @@ fn collect(store: &LocalStore, arguments: &Arguments, settings: &Settings) -> Re
         keep_registered_since: arguments.keep_days.map(|days| now - i64::from(days) * DAY),
     };
     let collected = store.collect_garbage(&options, &*progress::observer(settings))?;
+    if !arguments.dry_run {
+        let there = |path: &StorePath| Ok::<_, Failure>(store.is_valid(path)?);
+        Builder::realisations(store).forget_unless(there)?;
+    }
     Ok((collected.paths.into_iter().collect(), collected.bytes + archives))
 }
 
