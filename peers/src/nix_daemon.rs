@@ -17,6 +17,9 @@ const OTHER_SYSTEM: &str = "WHARF_NIX_ROOT";
 const ENTER: &str = "mount --rbind \"$0\" \"$0\" && cd \"$0\" && mkdir -p mnt/old && pivot_root . mnt/old \
      && cd / && exec \"$@\"";
 
+/// The name of the sandbox's shell: busybox is what its own name says.
+const SHELL: &str = "sh";
+
 /// A running daemon, and its store.
 pub struct NixDaemon {
     daemon: Daemon,
@@ -44,13 +47,11 @@ impl NixDaemon {
         let dir = tempfile::tempdir_in(parent).expect("a temporary directory");
         // Also for another user than the one who runs the test.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
-        let shell = dir.path().join("busybox");
+        let shell = dir.path().join(SHELL);
         fs::copy(find("busybox").expect("busybox"), &shell).expect("a shell for the sandbox");
         let mut nix = Self::nix(&dir, system.as_deref(), "nix-daemon");
         nix.env("NIX_DAEMON_SOCKET_PATH", inside(&dir.path().join("socket"), system.as_deref()));
-        nix.args(["--option", "build-users-group", "", "--option", "substituters", "", "--option", "sandbox", "true"]);
-        nix.args(["--option", "sandbox-paths"]);
-        nix.arg(format!("/bin/sh={}", inside(&shell, system.as_deref()).display()));
+        nix.args(settings(&inside(&shell, system.as_deref())));
         for (name, value) in options {
             nix.args(["--option", name, value]);
         }
@@ -72,7 +73,7 @@ impl NixDaemon {
         };
         let root = inside(&dir.path().join("root"), system);
         nix.env("NIX_REMOTE", format!("local?root={}", root.display())).env("HOME", "/tmp").env_remove("NIX_PATH");
-        nix.env("NIX_CONFIG", "experimental-features = nix-command ca-derivations");
+        nix.env("NIX_CONFIG", "experimental-features = nix-command ca-derivations dynamic-derivations");
         nix
     }
 
@@ -109,6 +110,16 @@ impl NixDaemon {
         Self::nix(&self.dir, self.system.as_deref(), name)
     }
 
+    /// The directory that is `/` for its programs.
+    pub fn system(&self) -> &Path {
+        self.system.as_deref().unwrap_or(Path::new("/"))
+    }
+
+    /// The arguments with which a program builds as the daemon does.
+    pub fn settings(&self) -> Vec<String> {
+        settings(&inside(&self.dir.path().join(SHELL), self.system.as_deref()))
+    }
+
     /// A script that is a daemon for standard input and output: what `ssh` starts. Without `trusted`, it is this daemon
     /// that decides whom it trusts.
     pub fn script(&self, trusted: bool) -> PathBuf {
@@ -123,22 +134,24 @@ impl NixDaemon {
         };
         let enter = system.map(|system| format!("unshare --mount sh -c '{ENTER}' {} /usr/bin/", system.display()));
         let enter = enter.unwrap_or_default();
-        let shell = inside(&self.dir.path().join("busybox"), system);
-        let settings = format!(
-            "--option build-users-group '' --option substituters '' --option sandbox true \
-             --option sandbox-paths /bin/sh={}{}{more}",
-            shell.display(),
-            self.settings
-        );
+        let quoted: Vec<String> = self.settings().iter().map(|word| format!("'{word}'")).collect();
+        let settings = format!("{}{}{more}", quoted.join(" "), self.settings);
         let text = format!(
             "#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp NIX_REMOTE='{remote}'\n\
-             export NIX_CONFIG='experimental-features = nix-command ca-derivations daemon-trust-override'\n\
+             export NIX_CONFIG='experimental-features = nix-command ca-derivations dynamic-derivations daemon-trust-override'\n\
              exec {enter}nix-daemon \"$@\" {settings}\n"
         );
         fs::write(&script, text).expect("a script");
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("its mode");
         script
     }
+}
+
+/// How builds are made, with this program as `/bin/sh`.
+fn settings(shell: &Path) -> Vec<String> {
+    let shell = format!("/bin/sh={}", shell.display());
+    let pairs = [("build-users-group", ""), ("substituters", ""), ("sandbox", "true"), ("sandbox-paths", &shell)];
+    pairs.iter().flat_map(|(name, value)| ["--option", name, value].map(str::to_owned)).collect()
 }
 
 /// Where a path is for a program in another system.

@@ -22,7 +22,9 @@ pub(crate) fn locate(
     derivation: &Derivation,
     output: &str,
 ) -> Result<Option<StorePath>, BuildError> {
-    let Some(found) = derivation.output_path(output).or_else(|| realisations.find(path, output)) else { return Ok(None) };
+    let Some(found) = derivation.output_path(output).or_else(|| realisations.find(path, output)) else {
+        return Ok(None);
+    };
     // The root first, so that nobody collects the object between the question and its use.
     store.add_temp_root(&found)?;
     Ok(store.is_valid(&found)?.then_some(found))

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nix_formats::machines::Machine;
 use nix_formats::store_path::StorePath;
+use store::StoreError;
 use store::daemon::{DaemonAddress, DaemonOptions, DaemonStore};
 use store::progress::Progress;
-use store::StoreError;
 
 use crate::error::BuildError;
 use crate::needs::Needs;
@@ -91,7 +91,8 @@ impl Farm {
             .filter(|number| !only_here && taken.broken[*number].is_none())
             .filter(|number| self.stations[*number].machine.takes(&needs.system, &needs.features))
             .collect();
-        let free = fitting.iter().copied().filter(|number| taken.there[*number] < self.stations[*number].machine.jobs.get());
+        let free =
+            fitting.iter().copied().filter(|number| taken.there[*number] < self.stations[*number].machine.jobs.get());
         let load = |number: usize| taken.there[number] as f64 / self.stations[number].machine.speed;
         let speed = |number: usize| self.stations[number].machine.speed;
         let best = free.min_by(|a, b| load(*a).total_cmp(&load(*b)).then(speed(*b).total_cmp(&speed(*a))));
@@ -118,9 +119,10 @@ impl Farm {
     /// What there is, one a line, for whoever finds that nothing fits.
     fn describe(&self, taken: &Taken, options: &Options) -> Vec<String> {
         let list = |words: &std::collections::BTreeSet<String>| words.iter().cloned().collect::<Vec<_>>().join(", ");
-        let here = format!("this machine: {}; {}; {} jobs", list(&options.systems), list(&options.features), options.jobs);
+        let here =
+            format!("this machine: {}; {}; {} jobs", list(&options.systems), list(&options.features), options.jobs);
         let there = self.stations.iter().zip(&taken.broken).map(|(station, broken)| {
-            let Machine { address, systems, features, .. } = &station.machine;
+            let (address, Machine { systems, features, .. }) = (station.name(), &station.machine);
             let state = broken.as_ref().map(|reason| format!("; it has failed: {reason}")).unwrap_or_default();
             format!("{address}: {}; {}{state}", list(systems), list(features))
         });
@@ -153,9 +155,9 @@ impl Drop for Seat<'_> {
 }
 
 impl Station {
-    /// How it is named.
+    /// How it is named, without the parameters of its address.
     pub fn name(&self) -> &str {
-        &self.machine.address
+        self.machine.address.split('?').next().unwrap_or_default()
     }
 
     /// Its store.

@@ -93,7 +93,6 @@ impl Graph {
         }
         Ok(Some(graph))
     }
-
 }
 
 /// Finds out which nodes need which others.
@@ -162,11 +161,7 @@ struct Known {
 
 impl Known {
     /// Reads a derivation. `None` if it cannot be built as it is, nor was built.
-    fn read(
-        store: &dyn Store,
-        realisations: &Realisations,
-        path: &StorePath,
-    ) -> Result<Option<Known>, BuildError> {
+    fn read(store: &dyn Store, realisations: &Realisations, path: &StorePath) -> Result<Option<Known>, BuildError> {
         let derivation = store.read_derivation(path)?;
         if derivation.output_paths().all(|(_, path)| path.is_some()) {
             let outputs = output_paths(path, &derivation)?;

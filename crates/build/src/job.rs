@@ -222,9 +222,7 @@ impl<'a> Job<'a> {
         match kept() {
             Ok(kept) => Some(kept),
             Err(error) => {
-                self.place
-                    .progress
-                    .warn(&format!("cannot keep the build directory in {}: {error}", parent.display()));
+                self.place.progress.warn(&format!("cannot keep the build directory in {}: {error}", parent.display()));
                 None
             }
         }

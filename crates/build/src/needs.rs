@@ -36,8 +36,11 @@ impl Needs {
 
     /// Whether this machine has it.
     pub fn check_here(&self, derivation: &StorePath, options: &Options) -> Result<(), BuildError> {
-        let wrong =
-            |needed: String, available: String| BuildError::Machine { derivation: derivation.clone(), needed, available };
+        let wrong = |needed: String, available: String| BuildError::Machine {
+            derivation: derivation.clone(),
+            needed,
+            available,
+        };
         if self.system != "builtin" && !self.builtin && !options.systems.contains(&self.system) {
             return Err(wrong(format!("a '{}' machine", self.system), listed("a", &options.systems)));
         }

@@ -176,7 +176,10 @@ fn take_back(
     let mut found = Vec::new();
     for name in missing {
         let path = match floats {
-            true => result.outputs.get(name).ok_or_else(|| Trouble::Machine(format!("it does not tell where output '{name}' is")))?,
+            true => result
+                .outputs
+                .get(name)
+                .ok_or_else(|| Trouble::Machine(format!("it does not tell where output '{name}' is")))?,
             false => &node.outputs[name],
         };
         found.push((name, path));

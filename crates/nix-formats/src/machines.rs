@@ -68,7 +68,10 @@ impl Machine {
         let wrong = |reason: String| MachineError { line: line.to_owned(), reason };
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         if words.len() > 8 {
-            return Err(wrong(format!("it has {} words, of which the eighth is the last that means something", words.len())));
+            return Err(wrong(format!(
+                "it has {} words, of which the eighth is the last that means something",
+                words.len()
+            )));
         }
         let word = |index: usize| words.get(index).copied().filter(|word| *word != "-");
         let set = |index| -> BTreeSet<String> {
@@ -141,7 +144,10 @@ mod tests {
         )
         .unwrap();
         let [b, c, a] = &machines[..] else { panic!("{machines:?}") };
-        assert_eq!((b.address.as_str(), b.jobs.get(), b.host_key.as_deref()), ("ssh-ng://b", 4, Some("ssh-ed25519 AAAA")));
+        assert_eq!(
+            (b.address.as_str(), b.jobs.get(), b.host_key.as_deref()),
+            ("ssh-ng://b", 4, Some("ssh-ed25519 AAAA"))
+        );
         assert_eq!((c.address.as_str(), c.jobs.get(), c.systems.len(), c.speed), ("c", 1, 0, 1.0));
         assert_eq!((a.key.as_deref(), a.systems.len(), a.speed), (Some("/root/key"), 2, 2.0));
         let needs = |features: &[&str]| features.iter().map(|feature| (*feature).to_owned()).collect::<BTreeSet<_>>();

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use build::{Outlook, Wanted};
 use eval::{ErrorKind, Evaluator, Host, Interp, Settings, Statistics, Symbol, Value};
 use nix_formats::store_path::StorePath;
-use store::progress::{Activity, Outcome, Task};
 use store::Store;
+use store::progress::{Activity, Outcome, Task};
 
 use crate::derivations::Derivations;
 use crate::derived::{self, Derived};

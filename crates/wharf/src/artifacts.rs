@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use image::{Compression, Digest, Image, ImageError, LayerCache, archive, streamed_image};
 use nix_formats::store_path::StorePath;
-use store::progress::{Activity, Outcome, Progress, Task};
 use store::Store;
+use store::progress::{Activity, Outcome, Progress, Task};
 
 use crate::failure::Failure;
 use crate::image_summary::ImageSummary;

@@ -39,7 +39,9 @@ pub(crate) fn open(
     if let DaemonAddress::Ssh(host, _) = address
         && settings.offline
     {
-        return Err(Failure::new(format!("'ssh-ng://{host}' cannot be reached, for the network is not used (--offline)")));
+        return Err(Failure::new(format!(
+            "'ssh-ng://{host}' cannot be reached, for the network is not used (--offline)"
+        )));
     }
     address.open(options, progress).map_err(|error| {
         let failure = Failure::from(error);
@@ -48,7 +50,9 @@ pub(crate) fn open(
                 "a Nix daemon listens at $NIX_DAEMON_SOCKET_PATH, else at /nix/var/nix/daemon-socket/socket\n\
                  without --store, everything is kept in Wharf's own store",
             ),
-            DaemonAddress::Ssh(..) => failure.help("what ssh needs to know of the host is in ~/.ssh/config, or NIX_SSHOPTS"),
+            DaemonAddress::Ssh(..) => {
+                failure.help("what ssh needs to know of the host is in ~/.ssh/config, or NIX_SSHOPTS")
+            }
         }
     })
 }
@@ -82,7 +86,8 @@ impl MachineArguments {
             Err(_) => Ok(None),
         };
         let machines = Machine::parse_all(&text, &mut read).map_err(|error| {
-            Failure::usage(error.to_string()).help("a builder looks like: ssh-ng://build@farm.example.org x86_64-linux - 4")
+            Failure::usage(error.to_string())
+                .help("a builder looks like: ssh-ng://build@farm.example.org x86_64-linux - 4")
         })?;
         let machines = machines.into_iter().map(machine).collect::<Result<_, Failure>>()?;
         let substitutes = self.builders_use_substitutes || conf.flag("builders-use-substitutes") == Some(true);
@@ -92,7 +97,8 @@ impl MachineArguments {
     /// The same as one setting, for a daemon, which sends builds on itself.
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
         let builders = self.builders.iter().map(|text| ("builders".to_owned(), text.clone()));
-        let substitutes = self.builders_use_substitutes.then(|| ("builders-use-substitutes".to_owned(), "true".to_owned()));
+        let substitutes =
+            self.builders_use_substitutes.then(|| ("builders-use-substitutes".to_owned(), "true".to_owned()));
         builders.chain(substitutes).collect()
     }
 }

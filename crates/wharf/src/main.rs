@@ -11,6 +11,7 @@ mod output;
 mod any_image;
 mod arguments;
 mod artifacts;
+mod build_arguments;
 mod commands;
 mod containers;
 mod daemon;

@@ -112,8 +112,10 @@ impl Settings {
         let data = match store.filter(|_| daemon.is_none()) {
             Some(text) if text.as_encoded_bytes().windows(3).any(|three| three == b"://") => {
                 return Err(Failure::usage(format!("'{}' is no store in which things can be made", text.display()))
-                    .help("a store is a directory, daemon, unix://SOCKET or ssh-ng://HOST; what a binary cache has is \
-                           taken with --substituters"));
+                    .help(
+                        "a store is a directory, daemon, unix://SOCKET or ssh-ng://HOST; what a binary cache has is \
+                           taken with --substituters",
+                    ));
             }
             Some(dir) => {
                 let dir = PathBuf::from(dir);

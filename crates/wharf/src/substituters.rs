@@ -118,10 +118,7 @@ impl SubstituterArguments {
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
         let mut settings = Vec::new();
         let mut add = |name: &str, values: &[String]| settings.push((name.to_owned(), values.join(" ")));
-        let lists = [
-            ("substituters", &self.substituters),
-            ("trusted-public-keys", &self.trust.trusted_public_keys),
-        ];
+        let lists = [("substituters", &self.substituters), ("trusted-public-keys", &self.trust.trusted_public_keys)];
         for (name, values) in lists {
             values.iter().for_each(|values| add(name, values));
         }

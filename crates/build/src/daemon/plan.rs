@@ -110,7 +110,8 @@ impl Planner<'_> {
         let is_ours = |input: &StorePath| self.decided.get(input) == Some(&Who::We);
         // An output that is not where its derivation says.
         let is_elsewhere = derivation.input_derivations.iter().any(|(input, outputs)| {
-            let expected = |output: &OutputName| self.derivations.get(input).and_then(|known| known.output_path(output));
+            let expected =
+                |output: &OutputName| self.derivations.get(input).and_then(|known| known.output_path(output));
             outputs.iter().any(|output| {
                 let there = self.plan.there.get(&(input.clone(), output.clone()));
                 there.is_some_and(|there| expected(output).is_some_and(|expected| expected != *there))
@@ -175,6 +176,7 @@ impl Planner<'_> {
 
 /// Whether a derivation's builder is part of this program, and of no daemon.
 pub(super) fn is_own(builder: &DaemonBuilder, derivation: &Derivation) -> bool {
-    std::str::from_utf8(&derivation.builder)
-        .is_ok_and(|name| name.starts_with("builtin:") && !THEIRS.contains(&name) && builder.place.builtins.contains_key(name))
+    std::str::from_utf8(&derivation.builder).is_ok_and(|name| {
+        name.starts_with("builtin:") && !THEIRS.contains(&name) && builder.place.builtins.contains_key(name)
+    })
 }

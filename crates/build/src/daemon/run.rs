@@ -37,9 +37,7 @@ impl<'a> Run<'a> {
             threads: options.jobs.max(1),
             keep_going: options.keep_going,
             seat: &|_| Ok(Some(())),
-            build: &|number, (), cancelled| {
-                self.build_one(&self.plan.nodes[number], cancelled).map(|()| Attempt::Done)
-            },
+            build: &|number, (), cancelled| self.build_one(&self.plan.nodes[number], cancelled).map(|()| Attempt::Done),
         };
         work.run()?;
         wanted.iter().map(|wanted| self.realised(wanted)).collect()
@@ -73,8 +71,7 @@ impl<'a> Run<'a> {
             what: what.split('!').next().unwrap_or_default().to_owned(),
             message: store::daemon::without_colours(&result.message),
         };
-        let mut errors: Vec<_> =
-            results.into_iter().filter(|(_, result)| !result.is_done()).map(failed).collect();
+        let mut errors: Vec<_> = results.into_iter().filter(|(_, result)| !result.is_done()).map(failed).collect();
         match errors.len() {
             0 => self.check_again(derived, watching),
             1 => Err(errors.remove(0)),
@@ -137,12 +134,7 @@ impl<'a> Run<'a> {
     }
 
     /// Where an output is that is there.
-    fn locate(
-        &self,
-        path: &StorePath,
-        derivation: &Derivation,
-        output: &OutputName,
-    ) -> Result<StorePath, BuildError> {
+    fn locate(&self, path: &StorePath, derivation: &Derivation, output: &OutputName) -> Result<StorePath, BuildError> {
         let known = self.there.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.get(&(path.clone(), output.clone())) {
             return Ok(found.clone());

@@ -1,9 +1,9 @@
 //! Builders that fail, in every way that a user can meet: a named error, nothing registered, nothing left behind.
 
-use std::time::{Duration, Instant};
 use build::{BuildError, Options, Realise, Wanted, Watch};
 use nix_formats::content_address::Method;
 use nix_formats::hash::HashAlgo;
+use std::time::{Duration, Instant};
 use store::Store;
 
 use crate::workshop::Workshop;

@@ -32,15 +32,17 @@ fn graph(workshop: &Workshop) -> Vec<StorePath> {
     let a = workshop.recipe("a", "echo hello > $out; echo said").floating(Method::Nar, SHA256).add();
     let two = workshop.recipe("two", "mkdir $out; cat $a > $out/x; echo $dev > $out/dev; ln -s $a $dev");
     let two = needing(two.outputs(&["out", "dev"]), "a", &a, "out").floating(Method::Nar, SHA256).add();
-    let ordinary = needing(workshop.recipe("ordinary", "cat $two/x > $out; echo $two >> $out"), "two", &two, "out").add();
+    let ordinary =
+        needing(workshop.recipe("ordinary", "cat $two/x > $out; echo $two >> $out"), "two", &two, "out").add();
     let fixed = workshop.recipe("fixed", "test -e $two/x; printf hello > $out").fixed(Method::Flat, SHA256, b"hello");
     let fixed = needing(fixed, "two", &two, "out").add();
     let fixed_out = workshop.store.read_derivation(&fixed).unwrap().output_path("out").unwrap();
-    let plain = workshop.recipe("plain", "cat $fixed > $out").input(&fixed, "out").set("fixed", &fixed_out.to_absolute());
+    let plain =
+        workshop.recipe("plain", "cat $fixed > $out").input(&fixed, "out").set("fixed", &fixed_out.to_absolute());
     let flat = workshop.recipe("flat", "printf flat > $out").floating(Method::Flat, HashAlgo::Md5).add();
-    let text = workshop.recipe("text", "echo text > $out").floating(Method::Text, SHA256).add();
-    let sha1 = needing(workshop.recipe("sha1", "cat $a > $out"), "a", &a, "out").floating(Method::Nar, HashAlgo::Sha1).add();
-    vec![ordinary, plain.add(), a, two, fixed, flat, text, sha1]
+    let sha1 =
+        needing(workshop.recipe("sha1", "cat $a > $out"), "a", &a, "out").floating(Method::Nar, HashAlgo::Sha1).add();
+    vec![ordinary, plain.add(), a, two, fixed, flat, sha1]
 }
 
 fn build(workshop: &Workshop, wanted: &[StorePath]) -> Vec<Realised> {
@@ -56,12 +58,13 @@ fn nix_finds_the_same_paths() {
     let theirs = Arc::new(address.open(DaemonOptions::default(), Arc::new(Silent)).unwrap());
     let itself = workshop.recipe("itself", "mkdir $out; echo $out $out > $out/x; ln -s $out/x $out/y");
     let itself = itself.floating(Method::Nar, SHA256).add();
-    // Newer versions of Nix hash what mentions itself in another way; see `nix_formats::self_hash`.
-    if theirs.nix_version().unwrap().starts_with("2.8") {
-        derivations.push(itself);
-    } else {
-        build(&workshop, &[itself]);
-    }
+    let text = workshop.recipe("text", "echo text > $out").floating(Method::Text, SHA256).add();
+    // Newer versions of Nix hash what mentions itself in another way (see `nix_formats::self_hash`); older ones know no
+    // texts here.
+    let is_old = theirs.nix_version().unwrap().starts_with("2.8");
+    let (compared, not_compared) = if is_old { (itself, text) } else { (text, itself) };
+    derivations.push(compared);
+    build(&workshop, &[not_compared]);
     let accept = |_: &PathInfo| Ok::<_, StoreError>(());
     store::copy(&*workshop.store, &derivations, &*theirs, accept, &Silent).unwrap();
     let ours = build(&workshop, &derivations);
@@ -143,7 +146,8 @@ fn failures_are_named_and_leave_nothing() {
     let outside = workshop.recipe("outside", "echo $PATH > $out").set("allowedReferences", "");
     let error = workshop.build(&outside.floating(Method::Nar, SHA256).add()).unwrap_err().to_string();
     assert!(error.contains("not allowed to refer"), "{error}");
-    let fickle = workshop.recipe("fickle", "cat /proc/sys/kernel/random/uuid > $out").floating(Method::Nar, SHA256).add();
+    let fickle =
+        workshop.recipe("fickle", "cat /proc/sys/kernel/random/uuid > $out").floating(Method::Nar, SHA256).add();
     build(&workshop, std::slice::from_ref(&fickle));
     let options = Options { check: true, ..Options::new() };
     let error = workshop.builder(options).realise(&[Wanted::all(fickle)]).unwrap_err();

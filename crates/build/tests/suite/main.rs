@@ -2,8 +2,8 @@
 
 mod crashes;
 mod daemon;
-mod farm;
 mod failures;
+mod farm;
 mod floating;
 mod mixed;
 mod oracle;

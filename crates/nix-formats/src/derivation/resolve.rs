@@ -83,8 +83,11 @@ mod tests {
         let mut derivation = Derivation {
             name: "x".to_owned(),
             outputs: [("out".to_owned(), Output::Deferred)].into(),
-            input_derivations: [(floating.clone(), ["out".to_owned()].into()), (moved.clone(), ["out".to_owned()].into())]
-                .into(),
+            input_derivations: [
+                (floating.clone(), ["out".to_owned()].into()),
+                (moved.clone(), ["out".to_owned()].into()),
+            ]
+            .into(),
             input_sources: Default::default(),
             system: "s".to_owned(),
             builder: format!("{stand_in}/bin/b").into(),

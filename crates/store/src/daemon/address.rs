@@ -73,9 +73,7 @@ impl DaemonAddress {
     /// Nobody answers there, or not in a version that is spoken here.
     pub fn open(&self, options: DaemonOptions, progress: Arc<dyn Progress>) -> Result<DaemonStore, StoreError> {
         match self {
-            Self::Socket { socket, root } => {
-                DaemonStore::open(socket, &root.join("nix/store"), options, progress)
-            }
+            Self::Socket { socket, root } => DaemonStore::open(socket, &root.join("nix/store"), options, progress),
             Self::Ssh(host, ssh) => DaemonStore::open_ssh(host.clone(), ssh.clone(), options, progress),
         }
     }
@@ -100,15 +98,16 @@ mod tests {
     #[test]
     fn addresses_as_nix_has_them() {
         let parse = |text| DaemonAddress::parse(text, Some(Path::new("/run/s")));
-        let socket = |socket: &str, root: &str| {
-            Ok(Some(DaemonAddress::Socket { socket: socket.into(), root: root.into() }))
-        };
+        let socket =
+            |socket: &str, root: &str| Ok(Some(DaemonAddress::Socket { socket: socket.into(), root: root.into() }));
         assert_eq!(parse("daemon"), socket("/run/s", "/"));
         assert_eq!(parse("unix://"), socket("/run/s", "/"));
         assert_eq!(parse("unix:///a/b?root=/r"), socket("/a/b", "/r"));
         assert_eq!(parse("./daemon"), Ok(None));
         assert_eq!(parse("https://x"), Ok(None));
-        let Ok(Some(DaemonAddress::Ssh(host, ssh))) = parse("ssh-ng://u@h:2?ssh-key=/k&compress=true") else { panic!() };
+        let Ok(Some(DaemonAddress::Ssh(host, ssh))) = parse("ssh-ng://u@h:2?ssh-key=/k&compress=true") else {
+            panic!()
+        };
         assert_eq!((host.to_string().as_str(), ssh.key, ssh.compress), ("u@h:2", Some("/k".into()), true));
         for text in ["daemon?state=/x", "unix://relative", "daemon?root=x", "ssh-ng://", "ssh-ng://h?what=1"] {
             assert!(parse(text).is_err(), "{text}");

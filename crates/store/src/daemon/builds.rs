@@ -102,7 +102,8 @@ fn prepare(connection: &Connection) -> io::Result<(Stopper, io::PipeReader, io::
 }
 
 fn stop_when(cancelled: BorrowedFd<'_>, over: BorrowedFd<'_>, stopper: &Stopper) {
-    let mut events = [PollFd::from_borrowed_fd(cancelled, PollFlags::IN), PollFd::from_borrowed_fd(over, PollFlags::IN)];
+    let mut events =
+        [PollFd::from_borrowed_fd(cancelled, PollFlags::IN), PollFd::from_borrowed_fd(over, PollFlags::IN)];
     // An interrupted wait is begun anew; any other failure means that nobody can be told.
     while let Err(rustix::io::Errno::INTR) = poll(&mut events, None) {}
     if events[1].revents().is_empty() && !events[0].revents().is_empty() {

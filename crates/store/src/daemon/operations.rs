@@ -27,7 +27,8 @@ const QUERY_MISSING: u64 = 40;
 const QUERY_DERIVATION_OUTPUT_MAP: u64 = 41;
 
 /// How the lines begin that a daemon says while it checks its store and that name no problem.
-const NOT_WRONG: [&str; 4] = ["reading the Nix store", "checking path existence", "checking link hashes", "checking store hashes"];
+const NOT_WRONG: [&str; 4] =
+    ["reading the Nix store", "checking path existence", "checking link hashes", "checking store hashes"];
 
 /// Keeps the lines that a daemon says.
 #[derive(Default)]

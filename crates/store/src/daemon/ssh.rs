@@ -86,7 +86,8 @@ impl SshOptions {
             ssh.arg("--store").arg(store);
         }
         ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = ssh.spawn().map_err(|error| io::Error::new(error.kind(), format!("cannot start ssh: {error}")))?;
+        let mut child =
+            ssh.spawn().map_err(|error| io::Error::new(error.kind(), format!("cannot start ssh: {error}")))?;
         let (output, input, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let missing = || io::Error::other("ssh has no pipes");
         let errors = errors.ok_or_else(missing)?;

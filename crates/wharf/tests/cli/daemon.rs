@@ -84,7 +84,7 @@ fn a_user_whom_nobody_trusts_builds_an_image_in_the_daemons_store() {
     let Some(user) = User::new() else { return };
     user.write("image.nix", IMAGE);
     let (json, log) = user.ok(&["build", "-v", "--json", "image.nix"]);
-    assert!(log.contains("a line of the log") && log.contains("building web"), "{log}");
+    assert!(log.contains("a line of the log") && log.contains("building image-web"), "{log}");
     let image = out_path(&json);
     assert!(user.daemon.root().join(&image[1..]).join("image.json").exists());
     let info = user.ok(&["store", "path-info", "--json", &image]).0;
@@ -184,12 +184,14 @@ fn builds_are_sent_to_machines() {
     // Without a machine nobody may build.
     let (_, said) = text(&build(&|_| ()));
     assert!(said.contains("0 jobs") || said.contains("machine"), "{said}");
-    let output = build(&|command| drop(command.args(["--builders", &line("")])));
+    let output = build(&|command| {
+        command.args(["--builders", &line("")]);
+    });
     let (_, log) = text(&output);
     assert!(output.status.success(), "{log}");
     assert!(log.contains("building text on ssh-ng://") && log.contains("a line of the log"), "{log}");
     // What is part of this program stays here.
-    assert!(log.contains("building web\n"), "{log}");
+    assert!(log.contains("building image-web\n"), "{log}");
     // The same by nix.conf, and a file of machines.
     fs::write(home.path().join("machines"), format!("# ours\n{}\n", line(""))).unwrap();
     for builders in ["", "builders = @machines-of-test\n", "builders =\n"] {
@@ -206,8 +208,57 @@ fn builds_are_sent_to_machines() {
         ("@/does/not/exist", "No such file"),
         ("ssh-ng://h?what=1", "it has no parameter 'what'"),
     ] {
-        let output = build(&|command| drop(command.args(["--builders", builders])));
+        let output = build(&|command| {
+            command.args(["--builders", builders]);
+        });
         let (_, said) = text(&output);
         assert!(!output.status.success() && said.contains(reason), "{builders}: {said}");
+    }
+}
+
+const FLOATING: &str = r#"let
+  make = name: script: inputs: derivation ({
+    inherit name;
+    system = builtins.currentSystem;
+    builder = "/bin/sh";
+    args = [ "-c" script ];
+    __contentAddressed = true;
+    outputHashMode = "recursive";
+    outputHashAlgo = "sha256";
+  } // inputs);
+  a = make "a" "echo 41 > $out" { };
+in {
+  inherit a;
+  b = make "b" "echo $a > $out" { inherit a; };
+  # Built to be read while this is evaluated.
+  c = derivation { name = "c-${toString (import a + 1)}"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo ${a} > $out" ]; };
+}
+"#;
+
+#[test]
+fn paths_that_follow_from_content_are_those_of_nix() {
+    let Some(daemon) = NixDaemon::start(&[]) else { return };
+    let home = tempfile::tempdir().unwrap();
+    let file = daemon.shared("definitions").join("floating.nix");
+    fs::write(&file, FLOATING).unwrap();
+    let build = |store: Option<String>, attribute: &str| {
+        let mut command = wharf(home.path());
+        command
+            .args(["build", "--no-link", "-f"])
+            .arg(&file)
+            .arg(attribute)
+            .envs(store.map(|store| ("WHARF_STORE", store)));
+        let (stdout, stderr) = text(&command.output().unwrap());
+        assert!(!stdout.is_empty(), "{stderr}");
+        stdout
+    };
+    for attribute in ["a", "b", "c"] {
+        let ours = build(None, attribute);
+        let inside = PathBuf::from("/").join(file.strip_prefix(daemon.system()).unwrap());
+        let mut theirs = daemon.program("nix-build");
+        theirs.args(daemon.settings()).arg(inside).args(["--no-out-link", "-A", attribute]);
+        assert_eq!(ours, peers::succeed(&mut theirs), "{attribute}");
+        // And in the daemon's store, by the daemon.
+        assert_eq!(build(Some(daemon.address()), attribute), ours, "{attribute}");
     }
 }

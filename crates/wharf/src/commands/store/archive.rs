@@ -101,7 +101,8 @@ pub(super) fn dump(store: &dyn Store, arguments: &Dump) -> Result<i32, Failure> 
     let mut out = io::BufWriter::with_capacity(1 << 18, io::stdout().lock());
     store.write_nar(&path, &mut out)?;
     let written = out.flush();
-    written.map_err(|error| Failure::io("write the archive of", Path::new(&arguments.path), unless_nobody_reads(error)))?;
+    written
+        .map_err(|error| Failure::io("write the archive of", Path::new(&arguments.path), unless_nobody_reads(error)))?;
     Ok(0)
 }
 

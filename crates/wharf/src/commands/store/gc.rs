@@ -6,8 +6,8 @@ use build::{Builder, DaemonBuilder};
 use indicatif::HumanBytes;
 use nix_formats::store_path::StorePath;
 use serde_json::json;
-use store::{DaemonStore, LocalStore, Store};
 use store::local::GcOptions;
+use store::{DaemonStore, LocalStore, Store};
 
 use super::opened::Opened;
 use crate::artifacts;
@@ -81,7 +81,8 @@ fn collect(store: &LocalStore, arguments: &Arguments, settings: &Settings) -> Re
 
 /// A daemon knows what may go, but not what is old or how much there is.
 fn collect_by_daemon(store: &DaemonStore, arguments: &Arguments, settings: &Settings) -> Result<Collected, Failure> {
-    for (name, given) in [("--keep-days", arguments.keep_days.is_some()), ("--max-size", arguments.max_size.is_some())] {
+    for (name, given) in [("--keep-days", arguments.keep_days.is_some()), ("--max-size", arguments.max_size.is_some())]
+    {
         if given {
             return Err(Failure::usage(format!("a Nix daemon collects garbage without '{name}'"))
                 .help("it knows --dry-run and --max-freed SIZE"));

@@ -6,7 +6,6 @@ use std::path::{Component, Path, PathBuf};
 use nix_formats::store_path::StorePath;
 use store::Store;
 
-
 use crate::failure::Failure;
 
 /// Objects that a command is about.
