@@ -13,9 +13,10 @@ use crate::{Daemon, available, command, find};
 /// A directory with a whole system in which there is another version of Nix, to be tested instead of the installed one.
 const OTHER_SYSTEM: &str = "WHARF_NIX_ROOT";
 
-/// Makes `$0` the root directory and runs the rest of the words. With chroot(2), the kernel would allow no sandbox in it.
-const ENTER: &str = "mount --rbind \"$0\" \"$0\" && cd \"$0\" && mkdir -p mnt/old && pivot_root . mnt/old \
-     && cd / && exec \"$@\"";
+/// Makes `$0` the root directory and runs the rest of the words. With chroot(2), the kernel would allow no sandbox in it. What
+/// lies below it keeps its path too, since links are roots by their paths.
+const ENTER: &str = "mount --rbind \"$0\" \"$0\" && cd \"$0\" && mkdir -p mnt/old \".$0\" && mount --rbind \"$0\" \".$0\" \
+     && pivot_root . mnt/old && cd / && exec \"$@\"";
 
 /// The name of the sandbox's shell: busybox is what its own name says.
 const SHELL: &str = "sh";
