@@ -95,9 +95,7 @@ impl<Seat> Work<'_, Seat> {
     /// Takes a node that can be worked on now, waiting for one if need be. `None` when nothing is left to do.
     fn next(&self, mut state: MutexGuard<'_, State>, changed: &Condvar) -> Option<(usize, Seat)> {
         loop {
-            if state.go_on.is_none() {
-                return None;
-            }
+            state.go_on.as_ref()?;
             if let Some(found) = self.start(&mut state) {
                 return Some(found);
             }
@@ -124,9 +122,7 @@ impl<Seat> Work<'_, Seat> {
                 Err(error) => {
                     state.ready.remove(position);
                     state.fail(error, self.keep_going);
-                    if state.go_on.is_none() {
-                        return None;
-                    }
+                    state.go_on.as_ref()?;
                 }
             }
         }

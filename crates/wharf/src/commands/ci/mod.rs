@@ -21,7 +21,7 @@ enum Subcommand {
     /// Print the containers whose derivations a registry does not have yet
     Plan(plan::Arguments),
     /// Build a container, push it by digest, then tag it
-    Push(push::Arguments),
+    Push(Box<push::Arguments>),
 }
 
 pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {

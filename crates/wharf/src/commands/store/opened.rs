@@ -13,8 +13,8 @@ use crate::{daemon, progress};
 
 /// A store that is open.
 pub(super) enum Opened {
-    Own(LocalStore),
-    Daemon(DaemonStore),
+    Own(Box<LocalStore>),
+    Daemon(Box<DaemonStore>),
 }
 
 impl Opened {
@@ -25,9 +25,10 @@ impl Opened {
 
     /// The same; with `take_unsigned`, a daemon that trusts the user takes what nobody has signed.
     pub(super) fn open_with(settings: &Settings, take_unsigned: bool) -> Result<Self, Failure> {
-        let Some(address) = &settings.daemon else { return Ok(Self::Own(LocalStore::open(&settings.data)?)) };
+        let Some(address) = &settings.daemon else { return Ok(Self::Own(Box::new(LocalStore::open(&settings.data)?))) };
         let options = DaemonOptions { take_unsigned, ..DaemonOptions::default() };
-        Ok(Self::Daemon(daemon::open(address, options, settings, progress::observer(settings))?))
+        let store = daemon::open(address, options, settings, progress::observer(settings))?;
+        Ok(Self::Daemon(Box::new(store)))
     }
 
     /// Every valid object.
@@ -55,8 +56,8 @@ impl Deref for Opened {
 
     fn deref(&self) -> &Self::Target {
         match self {
-            Self::Own(store) => store,
-            Self::Daemon(store) => store,
+            Self::Own(store) => &**store,
+            Self::Daemon(store) => &**store,
         }
     }
 }
