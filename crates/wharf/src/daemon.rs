@@ -128,3 +128,27 @@ fn machine(mut machine: Machine) -> Result<(Machine, DaemonAddress), Failure> {
     machine.address = text;
     Ok((machine, address))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_of_older_files_are_reached_too() {
+        let line = "builder; ssh://u@old aarch64-linux /k; ssh-ng://new?compress=true; unix:///s; https://x";
+        let machines = Machine::parse_all(line, &mut |_| Ok(None)).unwrap_or_default();
+        let own = format!("{}-linux", std::env::consts::ARCH);
+        let expected = [
+            ("ssh-ng://builder", own.as_str()),
+            ("ssh-ng://u@old", "aarch64-linux"),
+            ("ssh-ng://new?compress=true", own.as_str()),
+            ("unix:///s", own.as_str()),
+        ];
+        let mut machines = machines.into_iter().map(machine);
+        for (address, system) in expected {
+            let (machine, _) = machines.next().and_then(Result::ok).unwrap_or_else(|| panic!("{address}"));
+            assert_eq!((machine.address.as_str(), machine.systems.contains(system)), (address, true));
+        }
+        assert!(machines.next().is_some_and(|one| one.is_err()));
+    }
+}

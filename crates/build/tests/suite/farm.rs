@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use build::{BuildError, Farm, Options, Realise, Wanted, log_path};
@@ -12,8 +13,9 @@ use nix_formats::placeholder::upstream_output;
 use nix_formats::store_path::StorePath;
 use peers::{NixDaemon, SshServer};
 use store::Store;
+use store::cache::{Directory, ExportOptions, export};
 use store::daemon::DaemonAddress;
-use store::progress::{Activity, Outcome, Progress, TaskId};
+use store::progress::{Activity, Outcome, Progress, Silent, TaskId};
 
 use crate::workshop::Workshop;
 
@@ -42,6 +44,10 @@ impl Country {
 }
 
 fn farm(text: &str) -> Farm {
+    farm_with(text, false)
+}
+
+fn farm_with(text: &str, substitutes: bool) -> Farm {
     let machines = Machine::parse_all(text, &mut |_| Ok(None)).unwrap().into_iter();
     let machines = machines.map(|machine| {
         let address = DaemonAddress::parse(&machine.address, None).unwrap().unwrap();
@@ -51,7 +57,7 @@ fn farm(text: &str) -> Farm {
         ssh.options = vec!["-oStrictHostKeyChecking=yes".to_owned(), "-oBatchMode=yes".to_owned()];
         (machine, DaemonAddress::Ssh(host, ssh))
     });
-    Farm::new(machines.collect(), false)
+    Farm::new(machines.collect(), substitutes)
 }
 
 #[derive(Default)]
@@ -216,6 +222,33 @@ fn a_machine_that_fails_is_left_alone() {
     let two = workshop.recipe("two", "echo two > $out").add();
     let error = workshop.builder(options).with_farm(farm(&nobody)).realise(&[Wanted::all(two)]).unwrap_err();
     assert!(matches!(&error, BuildError::NoMachine { .. }) && error.to_string().contains("it has failed"), "{error}");
+}
+
+#[test]
+fn a_machine_takes_what_its_own_caches_have() {
+    let Some(workshop) = Workshop::new() else { return };
+    let place = tempfile::tempdir().unwrap();
+    let cache = place.path().join("cache");
+    let paths = std::slice::from_ref(&workshop.busybox);
+    let (directory, options) = (Directory::new(&cache), ExportOptions::default());
+    export(&*workshop.store, paths, &directory, &options, &Silent).unwrap();
+    let substituters = format!("file://{}?trusted=1", cache.display());
+    let (Some(ssh), Some(there)) = (SshServer::start(), NixDaemon::start(&[("substituters", &substituters)])) else {
+        return;
+    };
+    if there.system() != Path::new("/") {
+        println!("skipped: the cache is not where the other system would look");
+        return;
+    }
+    let country = Country { workshop, ssh, there };
+    let one = country.workshop.recipe("one", "echo one > $out").add();
+    let notes = Arc::new(Notes::default());
+    let mut options = Options::new();
+    options.jobs = 0;
+    let farm = farm_with(&country.line(true, &systems(), 1, "-"), true);
+    let builder = country.workshop.builder(options).with_farm(farm).with_progress(notes.clone());
+    builder.realise(&[Wanted::all(one)]).unwrap_or_else(|error| panic!("{error}"));
+    assert!(notes.has("Copy one") && !notes.has("Copy busybox"), "{:?}", notes.0.lock().unwrap());
 }
 
 #[test]

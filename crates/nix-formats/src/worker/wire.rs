@@ -9,6 +9,8 @@ use crate::store_path::{StorePath, StorePathError};
 
 /// The longest string that is read, in bytes: log lines and lists of references are far shorter.
 const LONGEST_STRING: u64 = 64 * 1024 * 1024;
+/// The longest list that is read: more objects than any store has.
+const LONGEST_LIST: u64 = 16 * 1024 * 1024;
 /// The most elements of a list that room is made for before they have come.
 const EXPECTED_ELEMENTS: u64 = 1024;
 
@@ -79,6 +81,9 @@ impl<R: Read> WireReader<R> {
     /// A list of what `element` reads.
     pub fn list<T>(&mut self, mut element: impl FnMut(&mut Self) -> Result<T, WireError>) -> Result<Vec<T>, WireError> {
         let count = self.number()?;
+        if count > LONGEST_LIST {
+            return Err(WireError::Malformed(format!("a list of {count} elements")));
+        }
         let mut list = Vec::with_capacity(count.min(EXPECTED_ELEMENTS) as usize);
         for _ in 0..count {
             list.push(element(self)?);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,8 @@ use super::connection::{Peer, Streams};
 
 /// How many of the last lines that `ssh` has written an error shows.
 const LAST_LINES: usize = 8;
+/// A longer line is taken in pieces of this many bytes.
+const LONGEST_LINE: u64 = 4096;
 
 /// A host, as `user@host` and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,12 +129,15 @@ impl SshProcess {
         let said = Arc::new(Mutex::new(VecDeque::new()));
         let lines = Arc::clone(&said);
         let listening = std::thread::spawn(move || {
-            for line in BufReader::new(errors).split(b'\n').map_while(Result::ok) {
+            let mut errors = BufReader::new(errors);
+            let mut line = Vec::new();
+            while (&mut errors).take(LONGEST_LINE).read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
                 if lines.len() == LAST_LINES {
                     lines.pop_front();
                 }
                 lines.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+                line.clear();
             }
         });
         Self { child, said, listening: Some(listening), _known_hosts: known_hosts }

@@ -18,7 +18,9 @@ use crate::target::{BuildArguments, StatisticsArgument, TargetArguments};
 Examples:
   wharf build ./packages/ollama-container.nix   leaves the archive `result`: docker load -i result
   wharf build .#containers                      every image in the set: result-NAME for each
-  wharf build --format oci-layout .#web         a directory for skopeo and the like")]
+  wharf build --format oci-layout .#web         a directory for skopeo and the like
+  wharf build --store daemon .#web              in /nix/store, through this machine's Nix daemon
+  wharf build --builders 'ssh-ng://build@farm x86_64-linux - 8' .#web    on another machine")]
 pub(crate) struct Arguments {
     /// A file, a directory, or a flake reference such as .#name [default: .]
     target: Option<String>,
