@@ -58,6 +58,17 @@ impl SshServer {
         format!("{}@127.0.0.1:{}", run("id", ["-un"]).trim(), self.port)
     }
 
+    /// A file of known hosts in which it is.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn known_hosts(&self) -> PathBuf {
+        let key = fs::read_to_string(self.dir.path().join("host.pub")).expect("the host's key");
+        let file = self.dir.path().join("known_hosts");
+        fs::write(&file, format!("[127.0.0.1]:{} {key}", self.port)).expect("a file of known hosts");
+        file
+    }
+
     /// Its own public key, in base 64 as in the last word of a line of `/etc/nix/machines`.
     pub fn host_key(&self) -> String {
         let key = self.dir.path().join("host.pub");

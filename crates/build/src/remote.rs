@@ -35,7 +35,12 @@ pub(crate) fn run(
     let locks = job::lock(builder, node, &outputs)?;
     let missing = job::missing(builder, node)?;
     if missing.is_empty() {
-        return Ok(Attempt::Done);
+        drop(locks);
+        // What is there is compared with what this machine makes.
+        return match builder.place.options.check {
+            true => job::run(builder, node, cancelled).map(|()| Attempt::Done),
+            false => Ok(Attempt::Done),
+        };
     }
     let result = there(builder, node, station, cancelled);
     // The store locks what is added itself; whoever builds the same now makes the same.

@@ -217,6 +217,43 @@ fn builds_are_sent_to_machines() {
     }
 }
 
+#[test]
+fn a_store_elsewhere_is_looked_after() {
+    let (Some(ssh), Some(there)) = (SshServer::start(), NixDaemon::start(&[])) else { return };
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("file"), "content\n").unwrap();
+    let (destination, script, key) = (ssh.destination(), there.script(true), ssh.key());
+    let address = format!("ssh-ng://{destination}?remote-program={}&ssh-key={}", script.display(), key.display());
+    let run = |arguments: &[&str]| {
+        let mut command = wharf(home.path());
+        let known = format!("-oStrictHostKeyChecking=yes -oUserKnownHostsFile={}", ssh.known_hosts().display());
+        command.args(arguments).current_dir(home.path()).env("NIX_SSHOPTS", known);
+        command.output().unwrap()
+    };
+    let ok = |arguments: &[&str]| {
+        let output = run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output).1);
+        text(&output).0.trim_end().to_owned()
+    };
+    let path = ok(&["store", "add", "file"]);
+    ok(&["store", "copy", "--to", &address, &path]);
+    assert_eq!(ok(&["--store", &address, "store", "path-info"]), path);
+    assert_eq!(ok(&["--store", &address, "store", "closure", &path]), path);
+    let dump = |arguments: &[&str]| run(arguments).stdout;
+    assert_eq!(dump(&["--store", &address, "store", "dump", &path]), dump(&["store", "dump", &path]));
+    let other = ok(&["store", "copy", "--from", &address, "--to", "other", &path, "--json"]);
+    assert!(other.contains(&path), "{other}");
+    for (arguments, reason) in [
+        (&["--store", &address, "store", "cat", &path][..], "are not on this machine"),
+        (&["--store", &address, "--offline", "store", "path-info"], "the network is not used"),
+    ] {
+        let output = run(arguments);
+        assert!(!output.status.success() && text(&output).1.contains(reason), "{}", text(&output).1);
+    }
+    ok(&["--store", &address, "store", "gc"]);
+    assert_eq!(ok(&["--store", &address, "store", "path-info"]), "");
+}
+
 const FLOATING: &str = r#"let
   make = name: script: inputs: derivation ({
     inherit name;
