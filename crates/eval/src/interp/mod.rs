@@ -192,9 +192,7 @@ impl Interp {
         if self.depth.get() < max {
             return Error::new(ErrorKind::Interrupted, "the evaluation was interrupted");
         }
-        too_deep(format!(
-            "calls are nested more than {max} deep (max-call-depth); this may be an infinite recursion"
-        ))
+        too_deep(format!("calls are nested more than {max} deep (max-call-depth); this may be an infinite recursion"))
     }
 
     /// A handle that stops what this evaluation does, in any of its threads.

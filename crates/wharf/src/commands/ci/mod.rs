@@ -19,7 +19,7 @@ enum Subcommand {
     /// Write the pipeline that builds and pushes containers
     Init(init::Arguments),
     /// Print the containers whose derivations a registry does not have yet
-    Plan(plan::Arguments),
+    Plan(Box<plan::Arguments>),
     /// Build a container, push it by digest, then tag it
     Push(Box<push::Arguments>),
 }
