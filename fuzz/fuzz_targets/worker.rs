@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use nix_formats::worker::{Message, WireReader};
+use nix_formats::worker::{BuildResult, Message, Version, WireReader};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut reader = WireReader::new(bytes);
@@ -10,6 +10,9 @@ fuzz_target!(|bytes: &[u8]| {
         if matches!(message, Message::Last | Message::Error(_)) {
             break;
         }
+    }
+    for minor in [34, 38] {
+        let _ = BuildResult::read(&mut WireReader::new(bytes), Version { major: 1, minor });
     }
     let mut reader = WireReader::new(bytes);
     let _ = reader.paths();

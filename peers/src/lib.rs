@@ -10,8 +10,10 @@ mod containerd;
 mod daemon;
 pub mod debian;
 mod docker;
+mod nix_daemon;
 mod podman;
 mod registry;
+mod ssh_server;
 
 use std::env;
 use std::ffi::OsStr;
@@ -23,8 +25,10 @@ pub use base_image::push_base_image;
 pub use containerd::Containerd;
 pub use daemon::Daemon;
 pub use docker::Docker;
+pub use nix_daemon::NixDaemon;
 pub use podman::Podman;
 pub use registry::{Access, Registry};
+pub use ssh_server::SshServer;
 
 /// Where Debian puts programs; a user's `PATH` often lacks the `sbin` directories.
 const PROGRAM_DIRS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nix_formats::derivation::OutputName;
 use nix_formats::store_path::StorePath;
-use store::{PathInfo, Store};
+use store::PathInfo;
 
 use crate::error::BuildError;
 use crate::job::Job;
@@ -99,7 +99,7 @@ impl Checker<'_> {
         while let Some(path) = queue.pop() {
             let info = match new.get(&path) {
                 Some(info) => (*info).clone(),
-                None => self.job.builder.store.require(&path)?,
+                None => self.job.place.store.require(&path)?,
             };
             size += info.nar_size;
             queue.extend(info.references.into_iter().filter(|reference| closure.insert(reference.clone())));

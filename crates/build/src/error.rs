@@ -57,6 +57,31 @@ pub enum BuildError {
         /// What this machine has.
         available: String,
     },
+    /// Neither this machine nor another one is what the derivation needs.
+    #[error(
+        "derivation '{}' needs a '{system}' machine{}, and there is none; there are\n{}",
+        derivation.to_absolute(), with_features(features), machines.iter().map(|one| format!("- {one}")).collect::<Vec<_>>().join("\n")
+    )]
+    NoMachine {
+        /// The derivation.
+        derivation: StorePath,
+        /// The system that it needs.
+        system: String,
+        /// The features that it needs.
+        features: Vec<String>,
+        /// What there is.
+        machines: Vec<String>,
+    },
+    /// A Nix daemon could not build something.
+    #[error("the Nix daemon at '{address}' could not build '{what}': {message}")]
+    Daemon {
+        /// Where the daemon is.
+        address: String,
+        /// What it was asked for.
+        what: String,
+        /// What it says.
+        message: String,
+    },
     /// The builder could not be started.
     #[error("cannot start the builder of '{}': {source}", derivation.to_absolute())]
     Start {
@@ -193,6 +218,10 @@ impl std::fmt::Display for Failure {
         }
         Ok(())
     }
+}
+
+fn with_features(features: &[String]) -> String {
+    if features.is_empty() { String::new() } else { format!(" with the features {}", features.join(", ")) }
 }
 
 fn list(errors: &[BuildError]) -> String {

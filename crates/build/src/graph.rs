@@ -3,12 +3,15 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use nix_formats::derivation::{Derivation, OutputName};
+use nix_formats::derivation::{Derivation, Output, OutputName};
+use nix_formats::placeholder;
 use nix_formats::store_path::StorePath;
 use store::Store;
 
 use crate::builder::{Builder, Realised, Wanted};
+use crate::dynamic;
 use crate::error::BuildError;
+use crate::realisations::Realisations;
 use crate::substitute::{Candidate, Substitutes};
 
 /// The derivations that have to be built, each once, with edges to those that need them.
@@ -19,6 +22,8 @@ pub(crate) struct Graph {
     pub offered: BTreeSet<StorePath>,
     /// What will be there when they are built, in the order in which it is wanted.
     pub realised: Vec<Realised>,
+    /// The wanted derivations of whose outputs only building tells the paths: others stand for them.
+    pub floating: BTreeSet<StorePath>,
 }
 
 /// A derivation that has to be built.
@@ -34,15 +39,28 @@ pub(crate) struct Node {
 }
 
 impl Graph {
-    /// Reads the derivations behind `wanted` as far as they are neither built nor offered. Where builds are checked, those
-    /// of `wanted` itself are part of the graph even if they are built.
-    pub fn new(builder: &Builder, wanted: &[Wanted], substitutes: &Substitutes) -> Result<Graph, BuildError> {
-        let again = builder.options.check;
+    /// Reads the derivations behind `wanted` as far as they are neither built nor offered. With `again`, those of `wanted`
+    /// itself are part of the graph even if they are built.
+    ///
+    /// `None` if there is one among them that cannot be built as it is, because what it needs has to be built to know its
+    /// path.
+    pub fn new(
+        builder: &Builder,
+        wanted: &[Wanted],
+        again: bool,
+        substitutes: &Substitutes,
+    ) -> Result<Option<Graph>, BuildError> {
         let mut graph = Graph::default();
         let mut known: HashMap<StorePath, Known> = HashMap::new();
         let mut level: Vec<(Wanted, bool)> = wanted.iter().map(|wanted| (wanted.clone(), again)).collect();
         while !level.is_empty() {
-            let open = Open::of(builder, std::mem::take(&mut level), &mut known, substitutes)?;
+            let are_inputs = !known.is_empty();
+            let Some(open) = Open::of(builder, std::mem::take(&mut level), &mut known, substitutes)? else {
+                return Ok(None);
+            };
+            if are_inputs && open.iter().any(|open| known[&open.derivation].floats) {
+                return Ok(None);
+            }
             // Everything of one level is asked for at once: each answer takes a round trip.
             substitutes.ask(builder, open.iter().filter_map(|open| open.candidate.as_ref()));
             for Open { derivation, candidate } in open {
@@ -66,25 +84,30 @@ impl Graph {
                 });
             }
         }
-        graph.connect(&known);
+        connect(&mut graph.nodes);
         for wanted in wanted {
-            let outputs = select(&known[&wanted.derivation].outputs, wanted)?;
+            let known = &known[&wanted.derivation];
+            let outputs = select(&known.outputs, wanted)?;
             graph.realised.push(Realised { derivation: wanted.derivation.clone(), outputs });
+            graph.floating.extend(known.floats.then(|| wanted.derivation.clone()));
         }
-        Ok(graph)
+        Ok(Some(graph))
     }
+}
 
-    fn connect(&mut self, known: &HashMap<StorePath, Known>) {
-        let mut edges = Vec::new();
-        for (needing, node) in self.nodes.iter_mut().enumerate() {
-            let inputs = node.derivation.input_derivations.keys();
-            let needed: Vec<usize> = inputs.filter_map(|path| known.get(path)?.node).collect();
-            node.waits_for = needed.len();
-            edges.extend(needed.into_iter().map(|needed| (needed, needing)));
-        }
-        for (needed, needing) in edges {
-            self.nodes[needed].needed_by.push(needing);
-        }
+/// Finds out which nodes need which others.
+pub(crate) fn connect(nodes: &mut [Node]) {
+    let numbers: HashMap<StorePath, usize> =
+        nodes.iter().enumerate().map(|(number, node)| (node.path.clone(), number)).collect();
+    let mut edges = Vec::new();
+    for (needing, node) in nodes.iter_mut().enumerate() {
+        let inputs = node.derivation.input_derivations.keys();
+        let needed: Vec<usize> = inputs.filter_map(|path| numbers.get(path).copied()).collect();
+        node.waits_for = needed.len();
+        edges.extend(needed.into_iter().map(|needed| (needed, needing)));
+    }
+    for (needed, needing) in edges {
+        nodes[needed].needed_by.push(needing);
     }
 }
 
@@ -95,31 +118,35 @@ struct Open {
 }
 
 impl Open {
-    /// Those of `wanted` of which something is missing, or that are to be built again.
+    /// Those of `wanted` of which something is missing, or that are to be built again. `None` if one of them cannot be
+    /// built as it is.
     fn of(
         builder: &Builder,
         wanted: Vec<(Wanted, bool)>,
         known: &mut HashMap<StorePath, Known>,
         substitutes: &Substitutes,
-    ) -> Result<Vec<Open>, BuildError> {
+    ) -> Result<Option<Vec<Open>>, BuildError> {
         let store = &*builder.store;
         let mut open = Vec::new();
         for (wanted, again) in wanted {
             let entry = match known.entry(wanted.derivation.clone()) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(Known::read(store, &wanted.derivation)?),
+                Entry::Vacant(entry) => match Known::read(store, &builder.realisations, &wanted.derivation)? {
+                    Some(known) => entry.insert(known),
+                    None => return Ok(None),
+                },
             };
             let missing = entry.missing(store, &wanted)?;
             if entry.node.is_some() || (missing.is_empty() && !again) {
                 continue;
             }
-            let candidate = match missing.is_empty() {
+            let candidate = match missing.is_empty() || entry.floats {
                 true => None,
                 false => substitutes.candidate(builder, &entry.derivation, missing)?,
             };
             open.push(Open { derivation: wanted.derivation, candidate });
         }
-        Ok(open)
+        Ok(Some(open))
     }
 }
 
@@ -127,14 +154,33 @@ impl Open {
 struct Known {
     derivation: Derivation,
     outputs: BTreeMap<OutputName, StorePath>,
+    /// Whether the outputs are paths that stand for those that only building tells.
+    floats: bool,
     node: Option<usize>,
 }
 
 impl Known {
-    fn read(store: &dyn Store, path: &StorePath) -> Result<Known, BuildError> {
+    /// Reads a derivation. `None` if it cannot be built as it is, nor was built.
+    fn read(store: &dyn Store, realisations: &Realisations, path: &StorePath) -> Result<Option<Known>, BuildError> {
         let derivation = store.read_derivation(path)?;
+        if derivation.output_paths().all(|(_, path)| path.is_some()) {
+            let outputs = output_paths(path, &derivation)?;
+            return Ok(Some(Known { derivation, outputs, floats: false, node: None }));
+        }
+        let mut outputs = BTreeMap::new();
+        for name in derivation.outputs.keys() {
+            if let Some(found) = dynamic::locate(store, realisations, path, &derivation, name)? {
+                outputs.insert(name.clone(), found);
+            }
+        }
+        if outputs.len() == derivation.outputs.len() {
+            return Ok(Some(Known { derivation, outputs, floats: false, node: None }));
+        }
+        if !dynamic::is_floating(&derivation) || !derivation.input_derivations.is_empty() {
+            return Ok(None);
+        }
         let outputs = output_paths(path, &derivation)?;
-        Ok(Known { derivation, outputs, node: None })
+        Ok(Some(Known { derivation, outputs, floats: true, node: None }))
     }
 
     /// The wanted outputs that are not in the store.
@@ -149,7 +195,7 @@ impl Known {
     }
 }
 
-/// The paths of all outputs of a derivation.
+/// The paths of all outputs of a derivation; of floating ones, those that stand for them.
 pub(crate) fn output_paths(
     path: &StorePath,
     derivation: &Derivation,
@@ -158,15 +204,16 @@ pub(crate) fn output_paths(
     derivation.kind().map_err(|error| refuse(error.to_string()))?;
     let mut outputs = BTreeMap::new();
     for (name, output) in &derivation.outputs {
-        match output.path(&derivation.name, name).map_err(|error| refuse(error.to_string()))? {
-            Some(path) => drop(outputs.insert(name.clone(), path)),
-            None => {
-                return Err(refuse(format!(
-                    "the path of its output '{name}' depends on its content; \
-                     only input-addressed and fixed-output derivations are built here"
-                )));
+        let path = match (output.path(&derivation.name, name).map_err(|error| refuse(error.to_string()))?, output) {
+            (Some(path), _) => path,
+            (None, Output::Floating { .. }) => placeholder::stand_in_path(path, name)
+                .ok_or_else(|| refuse(format!("the name of its output '{name}' is not fit for a path")))?,
+            (None, Output::Impure { .. }) => {
+                return Err(refuse("it is impure, and impure derivations are not built here".to_owned()));
             }
-        }
+            (None, _) => return Err(refuse(format!("nobody has told the path of its output '{name}'"))),
+        };
+        outputs.insert(name.clone(), path);
     }
     Ok(outputs)
 }
@@ -197,8 +244,8 @@ pub(crate) fn input_closure(
     let mut inputs: Vec<StorePath> = derivation.input_sources.iter().cloned().collect();
     for (input, outputs) in &derivation.input_derivations {
         let wanted = Wanted::some(input.clone(), outputs.clone());
-        let known = Known::read(store, input)?;
-        inputs.extend(select(&known.outputs, &wanted)?.into_values());
+        let paths = output_paths(input, &store.read_derivation(input)?)?;
+        inputs.extend(select(&paths, &wanted)?.into_values());
     }
     let closure = store.closure(&inputs)?;
     for object in &closure {

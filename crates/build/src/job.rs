@@ -17,12 +17,14 @@ use crate::builtin::{BuiltinContext, BuiltinOutput};
 use crate::error::{BuildError, Failure};
 use crate::graph::{self, Node};
 use crate::log::{BuildLog, log_path};
+use crate::needs::Needs;
 use crate::rules::Rules;
-use crate::{ordinary, outputs};
+use crate::workplace::Workplace;
+use crate::{dynamic, floating, ordinary, outputs};
 
 /// What is known of a derivation that is being built.
 pub(crate) struct Job<'a> {
-    pub builder: &'a Builder,
+    pub place: &'a Workplace,
     pub node: &'a Node,
     pub rules: Rules,
     pub attributes: Attributes,
@@ -33,7 +35,7 @@ pub(crate) struct Job<'a> {
     pub directory: PathBuf,
 }
 
-/// Builds a derivation, unless another process has done so meanwhile.
+/// Builds a derivation on this machine, unless another process has done so meanwhile.
 pub(crate) fn run(builder: &Builder, node: &Node, cancelled: &OwnedFd) -> Result<(), BuildError> {
     let store = &*builder.store;
     let outputs: Vec<StorePath> = node.outputs.values().cloned().collect();
@@ -41,48 +43,65 @@ pub(crate) fn run(builder: &Builder, node: &Node, cancelled: &OwnedFd) -> Result
         store.add_temp_root(output)?;
     }
     let _locks = lock(builder, node, &outputs)?;
-    let mut missing = BTreeSet::new();
-    for (name, path) in &node.outputs {
-        if !store.is_valid(path)? {
-            missing.insert(name.clone());
-        }
-    }
-    let again = missing.is_empty() && builder.options.check;
+    let missing = missing(builder, node)?;
+    let again = missing.is_empty() && builder.place.options.check;
     if missing.is_empty() && !again {
         return Ok(());
     }
     let staging = store.staging()?;
-    let job = Job::prepare(builder, node, staging.path().to_owned())?;
-    let task = Task::start(&*builder.progress, Activity::Build, &node.derivation.name, None);
+    let job = Job::prepare(&builder.place, node, staging.path().to_owned())?;
+    let task = Task::start(&*builder.place.progress, Activity::Build, &node.derivation.name, None);
     let made = job.build(&task, cancelled)?;
+    if dynamic::is_floating(&node.derivation) {
+        floating::install(builder, &job, &made, again)?;
+        task.finish(Outcome::Done);
+        return Ok(());
+    }
     let infos = outputs::examine(&job, &made)?;
     crate::checks::check(&job, &infos)?;
     match again {
         true => outputs::compare(&job, &made, &infos)?,
-        false => outputs::install(&job, &made, infos, &missing)?,
+        false => outputs::install(&job, &made, infos, &missing, store)?,
     }
     task.finish(Outcome::Done);
     Ok(())
 }
 
+/// The outputs that are not in the store.
+pub(crate) fn missing(builder: &Builder, node: &Node) -> Result<BTreeSet<OutputName>, BuildError> {
+    let store = &*builder.store;
+    let floats = dynamic::is_floating(&node.derivation);
+    let mut missing = BTreeSet::new();
+    for (name, path) in &node.outputs {
+        let there = match floats {
+            true => dynamic::locate(store, &builder.realisations, &node.path, &node.derivation, name)?.is_some(),
+            false => store.is_valid(path)?,
+        };
+        if !there {
+            missing.insert(name.clone());
+        }
+    }
+    Ok(missing)
+}
+
 /// Waits while another process builds the same.
-fn lock(builder: &Builder, node: &Node, outputs: &[StorePath]) -> Result<PathLocks, BuildError> {
+pub(crate) fn lock(builder: &Builder, node: &Node, outputs: &[StorePath]) -> Result<PathLocks, BuildError> {
     if let Some(locks) = builder.store.try_lock(outputs)? {
         return Ok(locks);
     }
-    builder.progress.warn(&format!("waiting for another process that builds '{}'", node.path.to_absolute()));
+    builder.place.progress.warn(&format!("waiting for another process that builds '{}'", node.path.to_absolute()));
     Ok(builder.store.lock(outputs)?)
 }
 
 impl<'a> Job<'a> {
-    fn prepare(builder: &'a Builder, node: &'a Node, directory: PathBuf) -> Result<Job<'a>, BuildError> {
+    pub fn prepare(place: &'a Workplace, node: &'a Node, directory: PathBuf) -> Result<Job<'a>, BuildError> {
         let refused = |source| BuildError::Attribute { derivation: node.path.clone(), source };
         let mut attributes = Attributes::of(&node.derivation).map_err(refused)?;
         attributes.rewrite(&|value| replace_placeholders(value, &node.outputs));
         let rules = Rules::of(&attributes).map_err(refused)?;
-        let inputs = graph::input_closure(&*builder.store, &node.path, &node.derivation)?;
+        let inputs = graph::input_closure(&*place.store, &node.path, &node.derivation)?;
         let fixed = matches!(node.derivation.kind(), Ok(Kind::Fixed));
-        let job = Job { builder, node, rules, attributes, inputs, fixed, directory };
+        let job = Job { place, node, rules, attributes, inputs, fixed, directory };
         job.check_machine()?;
         let store = job.store_directory();
         std::fs::create_dir(&store).map_err(BuildError::file("create the directory", &store))?;
@@ -110,32 +129,19 @@ impl<'a> Job<'a> {
     }
 
     fn check_machine(&self) -> Result<(), BuildError> {
-        let options = &self.builder.options;
-        let wrong = |needed: String, available: String| BuildError::Machine {
-            derivation: self.node.path.clone(),
-            needed,
-            available,
-        };
-        let system = &self.node.derivation.system;
-        if system != "builtin" && self.builtin().is_none() && !options.systems.contains(system) {
-            return Err(wrong(format!("a '{system}' machine"), listed("a", &options.systems)));
-        }
+        Needs::of(&self.node.derivation).check_here(&self.node.path, &self.place.options)?;
         if self.rules.no_sandbox {
             return Err(BuildError::Derivation {
                 derivation: self.node.path.clone(),
                 problem: "it has '__noChroot' set, but everything is built in the sandbox".to_owned(),
             });
         }
-        let lacking: BTreeSet<String> = self.rules.features.difference(&options.features).cloned().collect();
-        match lacking.is_empty() {
-            true => Ok(()),
-            false => Err(wrong(listed("the features", &lacking), listed("one with the features", &options.features))),
-        }
+        Ok(())
     }
 
     /// Runs the builder; the outputs are then in the staging directory, if it has made them.
-    fn build(&self, task: &Task<'_>, cancelled: &OwnedFd) -> Result<BTreeMap<OutputName, PathBuf>, BuildError> {
-        let path = log_path(&self.builder.store.log_dir(), &self.node.path);
+    pub fn build(&self, task: &Task<'_>, cancelled: &OwnedFd) -> Result<BTreeMap<OutputName, PathBuf>, BuildError> {
+        let path = log_path(&self.place.log_dir, &self.node.path);
         match self.builtin() {
             Some(name) => self.run_builtin(name, task, cancelled, BuildLog::new(path, task))?,
             None => {
@@ -157,8 +163,8 @@ impl<'a> Job<'a> {
         cancelled: &OwnedFd,
         log: BuildLog<'_>,
     ) -> Result<(), BuildError> {
-        let Some(builtin) = self.builder.builtins.get(name) else {
-            let known: Vec<&str> = self.builder.builtins.keys().map(String::as_str).collect();
+        let Some(builtin) = self.place.builtins.get(name) else {
+            let known: Vec<&str> = self.place.builtins.keys().map(String::as_str).collect();
             return Err(BuildError::Derivation {
                 derivation: self.node.path.clone(),
                 problem: format!("there is no builder '{name}'; the builtin ones are {}", known.join(", ")),
@@ -173,10 +179,10 @@ impl<'a> Job<'a> {
             derivation_path: &self.node.path,
             derivation: &self.node.derivation,
             attributes: &self.attributes,
-            store: &*self.builder.store,
+            store: &*self.place.store,
             input_closure: &self.inputs,
             scratch: &scratch,
-            progress: &*self.builder.progress,
+            progress: &*self.place.progress,
             task: task.id(),
             outputs: &outputs,
             cancelled: Some(cancelled.as_fd()),
@@ -192,7 +198,7 @@ impl<'a> Job<'a> {
 
     fn failure(&self, ending: String, last_lines: Vec<String>, log: Option<PathBuf>) -> BuildError {
         let disk_full = nearly_full(&self.directory);
-        let kept = if self.builder.options.keep_failed { self.keep() } else { None };
+        let kept = if self.place.options.keep_failed { self.keep() } else { None };
         BuildError::Failed(Box::new(Failure {
             derivation: self.node.path.clone(),
             ending,
@@ -205,20 +211,18 @@ impl<'a> Job<'a> {
 
     /// Moves the build directory to where it stays. A failure to is only a warning, since there is a worse one already.
     fn keep(&self) -> Option<PathBuf> {
-        let parent = self.builder.store.state_dir().join("wharf-failed");
+        let parent = &self.place.kept;
         let kept = || -> std::io::Result<PathBuf> {
-            std::fs::create_dir_all(&parent)?;
+            std::fs::create_dir_all(parent)?;
             let prefix = format!("{}-", self.node.derivation.name);
-            let kept = tempfile::Builder::new().prefix(&prefix).tempdir_in(&parent)?.keep();
+            let kept = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent)?.keep();
             std::fs::rename(self.directory.join("build"), kept.join("build"))?;
             Ok(kept.join("build"))
         };
         match kept() {
             Ok(kept) => Some(kept),
             Err(error) => {
-                self.builder
-                    .progress
-                    .warn(&format!("cannot keep the build directory in {}: {error}", parent.display()));
+                self.place.progress.warn(&format!("cannot keep the build directory in {}: {error}", parent.display()));
                 None
             }
         }
@@ -240,10 +244,6 @@ pub(crate) fn replace_placeholders(value: &[u8], outputs: &BTreeMap<OutputName, 
         }
     }
     value
-}
-
-fn listed(before: &str, words: &BTreeSet<String>) -> String {
-    format!("{before} {}", words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(", "))
 }
 
 /// Whether so little space is left that a builder may well have failed for want of it. Nix draws the line here too.

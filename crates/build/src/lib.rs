@@ -13,34 +13,52 @@
 //! (`environment`, `structured`, `graphs`), or is a [`Builtin`]. What it made is then given canonical metadata, read
 //! once for its hash and its references (`outputs`, `references`), checked (`checks`), moved into the store and
 //! registered, all outputs or none. Everything is made in a staging directory of the store that goes with the process.
+//! Where only building tells the path of an output, what needs it is resolved first (`dynamic`).
+//! Other machines ([`Farm`]) are sent what they take (`remote`).
+//!
+//! [`DaemonBuilder`] does the same for the store of a Nix daemon (`daemon`): the daemon builds, and what is part of this
+//! program enters as content-addressed objects (`content_addressed`).
 
 mod attributes;
 mod buildenv;
 mod builder;
 mod builtin;
 mod checks;
+mod content_addressed;
+mod daemon;
 mod difference;
+mod dynamic;
 mod environment;
 mod error;
+mod farm;
 mod fetchurl;
+mod floating;
 mod graph;
 mod graphs;
 mod job;
 mod log;
+mod needs;
 mod options;
 mod ordinary;
 mod outputs;
+mod realisations;
 mod references;
+mod remote;
+mod rewrite;
 mod rules;
 mod schedule;
 mod structured;
 mod substitute;
+mod workplace;
 
 pub use attributes::{AttributeError, Attributes};
-pub use builder::{Builder, Outlook, Realised, Wanted};
+pub use builder::{Builder, Outlook, Realise, Realised, Taken, Wanted};
 pub use builtin::{Builtin, BuiltinContext, BuiltinError, BuiltinOutput};
+pub use daemon::DaemonBuilder;
 pub use error::{BuildError, Failure};
+pub use farm::Farm;
 pub use fetchurl::{FetchUrl, Fetcher};
 pub use log::log_path;
 pub use options::Options;
+pub use realisations::Realisations;
 pub use sandbox::Watch;

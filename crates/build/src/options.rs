@@ -10,8 +10,9 @@ use sandbox::Watch;
 /// How to build. Every path is the host's.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How many derivations are built at the same time.
-    pub jobs: NonZeroUsize,
+    /// How many derivations are built at the same time on this machine; with 0, all must be built on others, but for what
+    /// is part of this program.
+    pub jobs: usize,
     /// What builders are told as `NIX_BUILD_CORES`: how many processors each may use.
     pub cores: NonZeroUsize,
     /// The systems whose programs this machine runs, as `x86_64-linux`.
@@ -48,7 +49,7 @@ impl Options {
             systems.insert("i686-linux".to_owned());
         }
         Options {
-            jobs: NonZeroUsize::MIN,
+            jobs: 1,
             cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             systems,
             features,

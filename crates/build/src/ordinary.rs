@@ -16,7 +16,6 @@ use sandbox::{
     Capabilities, Ending, Entry, Exit, IdMap, Identity, Mount, Network, Root, Sandbox, Seccomp, StandardStreams,
     guarded_processes, standard_devices,
 };
-use store::Store;
 
 use crate::environment::{BUILD_DIRECTORY, Environment, environment};
 use crate::error::BuildError;
@@ -51,7 +50,7 @@ pub(crate) fn run(job: &Job<'_>, cancelled: &OwnedFd, log: &mut BuildLog<'_>) ->
         }
         Err(error) => return Err(start_error(error)),
     };
-    let watch = &job.builder.options.watch;
+    let watch = &job.place.options.watch;
     let ending = child.follow(output, watch, Some(cancelled.as_fd()), &mut |bytes| log.write(bytes));
     match ending.map_err(start_error)? {
         Ending::Cancelled => Err(BuildError::Cancelled { derivation: job.node.path.clone() }),
@@ -84,9 +83,9 @@ fn hint(job: &Job<'_>, builder: &str) -> String {
 }
 
 fn surroundings(job: &Job<'_>) -> Result<Environment, BuildError> {
-    let store = &*job.builder.store;
+    let store = &*job.place.store;
     let graphs = graphs::exported(store, &job.node.path, &job.rules, &job.inputs)?;
-    let options = &job.builder.options;
+    let options = &job.place.options;
     if let Some(attributes) = &job.attributes.structured {
         let graphs = graphs::as_json(store, &graphs)?;
         let documents = structured::documents(attributes, job.node.outputs.iter(), graphs);
@@ -168,7 +167,7 @@ fn mounts(job: &Job<'_>) -> Result<Vec<Mount>, BuildError> {
         mounts.push(Mount::writable("/dev/kvm", "/dev/kvm"));
     }
     mounts.extend(etc(job));
-    if let Some(shell) = &job.builder.options.shell {
+    if let Some(shell) = &job.place.options.shell {
         mounts.push(Mount::read_only(shell, "/bin/sh"));
     }
     for input in &job.inputs {
@@ -178,7 +177,7 @@ fn mounts(job: &Job<'_>) -> Result<Vec<Mount>, BuildError> {
 }
 
 fn input_mount(job: &Job<'_>, input: &StorePath) -> Result<Mount, BuildError> {
-    let (real, target) = (job.builder.store.real_path(input), input.to_absolute());
+    let (real, target) = (job.place.store.real_path(input), input.to_absolute());
     let metadata = real.symlink_metadata().map_err(BuildError::file("find the input", &real))?;
     if !metadata.is_symlink() {
         return Ok(Mount::read_only(real, target));
@@ -205,7 +204,7 @@ fn etc(job: &Job<'_>) -> Vec<Mount> {
     mounts.push(file("/etc/nsswitch.conf", "hosts: files dns\nservices: files\n".to_owned()));
     let host = ["/etc/resolv.conf", "/etc/services", "/etc/hosts"].map(PathBuf::from);
     mounts.extend(host.into_iter().filter(|path| path.exists()).map(|path| Mount::read_only(path.clone(), path)));
-    if let Some(certificates) = &job.builder.options.certificates {
+    if let Some(certificates) = &job.place.options.certificates {
         mounts.push(Mount::read_only(certificates, "/etc/ssl/certs/ca-certificates.crt"));
     }
     mounts

@@ -11,7 +11,7 @@ use nix_formats::derivation::{Output, OutputName};
 use nix_formats::hash::{Hash, HashAlgo, Hasher};
 use nix_formats::store_path::StorePath;
 use store::fs_nar::{self, NarSink, Tee, TreeError, TreeSink};
-use store::{PathInfo, Store};
+use store::{LocalStore, PathInfo, Store};
 
 use crate::difference::differences;
 use crate::error::BuildError;
@@ -46,12 +46,13 @@ fn refuse_cycle(job: &Job<'_>, infos: &BTreeMap<OutputName, PathInfo>) -> Result
     }
 }
 
-fn examine_one(job: &Job<'_>, name: &str, path: &Path) -> Result<PathInfo, BuildError> {
-    let output = &job.node.outputs[name];
+/// Gives what a builder has left at `path` canonical metadata; what it had before.
+pub(crate) fn take_over(job: &Job<'_>, name: &str, path: &Path) -> Result<fs::Metadata, BuildError> {
     let metadata = match path.symlink_metadata() {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(job.reject(name, format!("the builder did not make '{}'", output.to_absolute())));
+            let output = job.node.outputs[name].to_absolute();
+            return Err(job.reject(name, format!("the builder did not make '{output}'")));
         }
         Err(error) => return Err(BuildError::file("examine", path)(error)),
     };
@@ -59,14 +60,24 @@ fn examine_one(job: &Job<'_>, name: &str, path: &Path) -> Result<PathInfo, Build
     if !metadata.is_symlink() && metadata.permissions().mode() & 0o022 != 0 {
         return Err(job.reject(name, "it is writable for its group or for everybody; the builder must not allow that"));
     }
+    fs_nar::canonicalise(path).map_err(|source| BuildError::Tree {
+        derivation: job.node.path.clone(),
+        output: name.to_owned(),
+        source,
+    })?;
+    Ok(metadata)
+}
+
+fn examine_one(job: &Job<'_>, name: &str, path: &Path) -> Result<PathInfo, BuildError> {
+    let output = &job.node.outputs[name];
+    let metadata = take_over(job, name, path)?;
     let tree_error = |source| BuildError::Tree { derivation: job.node.path.clone(), output: name.to_owned(), source };
-    fs_nar::canonicalise(path).map_err(tree_error)?;
     let fixed = match &job.node.derivation.outputs[name] {
         Output::Fixed(address) => Some(address),
         _ => None,
     };
     if let Some(address) = fixed {
-        check_form(job, name, address, &metadata)?;
+        check_form(job, name, address.method, &metadata)?;
     }
     let measured = measure(job, name, path, fixed).map_err(tree_error)?;
     let mut info = PathInfo::new(output.clone(), measured.nar_hash, measured.nar_size);
@@ -81,8 +92,8 @@ fn examine_one(job: &Job<'_>, name: &str, path: &Path) -> Result<PathInfo, Build
 }
 
 /// A flat output is one file.
-fn check_form(job: &Job<'_>, name: &str, address: &ContentAddress, metadata: &fs::Metadata) -> Result<(), BuildError> {
-    match address.method {
+pub(crate) fn check_form(job: &Job<'_>, name: &str, method: Method, metadata: &fs::Metadata) -> Result<(), BuildError> {
+    match method {
         Method::Nar => Ok(()),
         Method::Git => Err(job.reject(name, "outputs that are hashed as git trees cannot be checked")),
         Method::Flat | Method::Text if metadata.is_file() && metadata.permissions().mode() & 0o100 == 0 => Ok(()),
@@ -93,7 +104,7 @@ fn check_form(job: &Job<'_>, name: &str, address: &ContentAddress, metadata: &fs
     }
 }
 
-fn check_content(
+pub(crate) fn check_content(
     job: &Job<'_>,
     name: &str,
     address: &ContentAddress,
@@ -216,8 +227,8 @@ pub(crate) fn install(
     made: &BTreeMap<OutputName, PathBuf>,
     infos: BTreeMap<OutputName, PathInfo>,
     missing: &BTreeSet<OutputName>,
+    store: &LocalStore,
 ) -> Result<(), BuildError> {
-    let store = &*job.builder.store;
     let mut registered = Vec::new();
     for (name, info) in infos.into_iter().filter(|(name, _)| missing.contains(name)) {
         let (staged, place) = (&made[&name], store.real_path(&info.path));
@@ -239,7 +250,7 @@ pub(crate) fn compare(
     made: &BTreeMap<OutputName, PathBuf>,
     infos: &BTreeMap<OutputName, PathInfo>,
 ) -> Result<(), BuildError> {
-    let store = &*job.builder.store;
+    let store = &*job.place.store;
     for (name, info) in infos {
         if store.require(&info.path)?.nar_hash == info.nar_hash {
             continue;
@@ -268,7 +279,7 @@ pub(crate) fn compare(
 }
 
 /// Renames a tree with canonical modes. A directory gets a new parent, so the kernel wants it writable for its owner.
-fn move_tree(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn move_tree(from: &Path, to: &Path) -> io::Result<()> {
     let directory = from.symlink_metadata()?.is_dir();
     if directory {
         fs::set_permissions(from, fs::Permissions::from_mode(0o755))?;

@@ -48,18 +48,18 @@ impl Substitutes {
     /// Asks for all of them at the same time.
     pub fn ask<'a>(&self, builder: &Builder, candidates: impl IntoIterator<Item = &'a Candidate>) {
         let paths = candidates.into_iter().flat_map(|one| one.outputs.iter().map(|output| (output, one.public)));
-        builder.substituters.ask(paths.collect::<Vec<_>>(), &*builder.progress);
+        builder.substituters.ask(paths.collect::<Vec<_>>(), &*builder.place.progress);
     }
 
     /// Whether the caches have every one of the outputs.
     pub fn offer(&self, builder: &Builder, candidate: &Candidate) -> bool {
-        let has = |path| builder.substituters.find(path, candidate.public, &*builder.progress).is_some();
+        let has = |path| builder.substituters.find(path, candidate.public, &*builder.place.progress).is_some();
         candidate.outputs.iter().all(has)
     }
 
     /// Takes objects with all that they refer to. What cannot be taken is remembered, to be built.
     pub fn take(&mut self, builder: &Builder, paths: &BTreeSet<StorePath>) -> Result<(), BuildError> {
-        let (store, progress): (&dyn Store, _) = (&*builder.store, &*builder.progress);
+        let (store, progress): (&dyn Store, _) = (&*builder.store, &*builder.place.progress);
         let plan = builder.substituters.plan(paths.iter().cloned(), store, progress)?;
         for error in builder.substituters.carry_out(&plan, store, progress) {
             progress.warn(&error.to_string());

@@ -14,6 +14,7 @@ pub mod derivation;
 pub mod flake_lock;
 pub mod flake_ref;
 pub mod hash;
+pub mod machines;
 pub mod nar;
 pub mod narinfo;
 pub mod nix32;

@@ -29,6 +29,16 @@ pub fn computed_output(placeholder: &str, output: &OutputName) -> Option<String>
     Some(render(&format!("nix-computed-output:{}:{output}", nix32::encode(&fold(&hash)))))
 }
 
+/// The path that stands for an output until it is built, if only that tells its real one: a builder has to write
+/// somewhere.
+///
+/// `None` if `derivation` is no path of a derivation, or the output's name is not fit for a path.
+pub fn stand_in_path(derivation: &StorePath, output: &OutputName) -> Option<StorePath> {
+    let kind = format!("rewrite:{}:name:{output}", derivation.to_absolute());
+    let name = output_path_name(derivation.derivation_name()?, output);
+    StorePath::make(&kind, &Hash::zero(HashAlgo::Sha256), &name).ok()
+}
+
 fn render(clear_text: &str) -> String {
     format!("/{}", Hash::of(HashAlgo::Sha256, clear_text.as_bytes()).to_nix32())
 }

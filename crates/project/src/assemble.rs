@@ -51,7 +51,8 @@ impl Project {
         services.builder.realise(&built.collect::<Vec<_>>())?;
         let options = &self.options;
         let (substituters, progress) = (Arc::clone(&options.substituters), Arc::clone(&options.progress));
-        let view = WithCaches::new(Arc::clone(store) as _, substituters, progress, &outlook.take);
+        let elsewhere = outlook.take.into_iter().filter_map(|taken| taken.info);
+        let view = WithCaches::new(Arc::clone(store) as _, substituters, progress, elsewhere);
         let roots: Vec<_> = inputs.into_keys().chain(derivation.input_sources.iter().cloned()).collect();
         let closure = view.closure(&roots)?;
         let scratch = scratch(options.cache.clone())?;

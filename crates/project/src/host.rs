@@ -8,7 +8,6 @@ use std::time::UNIX_EPOCH;
 use eval::{CopyPath, FetchRequest, FetchValue, Fetched, FileType, Host, HostError, Level, LockedFlake, Wanted};
 use fetch::TreeState;
 use nix_formats::store_path::StorePath;
-use store::Store;
 use store::progress::Progress;
 
 use crate::derivations::Derivations;
@@ -48,6 +47,18 @@ impl ProjectHost {
         let wanted = build::Wanted::some(derivation.clone(), BTreeSet::from([output.to_owned()]));
         let realised = opened.builder.realise(&[wanted]).map_err(failed)?;
         let path = realised.first().and_then(|realised| realised.outputs.get(output));
+        let expected = opened.store.read_derivation(derivation).map_err(failed)?.output_path(output);
+        // The expression reads at the path that it knows.
+        if let (Some(path), Some(expected)) = (path, expected)
+            && *path != expected
+        {
+            return Err(HostError::Failed(format!(
+                "'{}' is read by the evaluation, but a Nix daemon has what Wharf's own builders make at another path \
+                 ('{}'); evaluate this in Wharf's own store, without --store",
+                expected.to_absolute(),
+                path.to_absolute()
+            )));
+        }
         path.cloned().ok_or_else(|| HostError::Failed(format!("'{derivation}' has no output '{output}'")))
     }
 

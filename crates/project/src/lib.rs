@@ -41,7 +41,7 @@ pub use error::Error;
 pub use host::Variables;
 pub use instantiable::instantiable;
 pub use locks::{LockReport, LockSettings};
-pub use options::{Argument, Options};
+pub use options::{Argument, Daemon, Machines, Options};
 pub use outline::{Item, Outline, OutlineOptions};
 pub use packages::Packages;
 pub use pins::{FILE_NAME as LOCK_FILE, Pin, Pins};

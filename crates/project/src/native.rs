@@ -32,7 +32,7 @@ impl Native {
     pub(crate) fn read(&self, path: &Path, content: Vec<u8>) -> Result<Vec<u8>, Error> {
         let found = FILES.iter().find(|(name, word, _)| path.ends_with(name) && has_word(&content, word));
         let Some((_, _, own)) = found else { return Ok(content) };
-        let wharf = own_binary::store_object(&self.services.open()?.store, &self.binary, &self.cache)?.to_absolute();
+        let wharf = own_binary::store_object(&*self.services.open()?.store, &self.binary, &self.cache)?.to_absolute();
         let pins = Pins::expression_for(&self.directory)?;
         let (root, architecture) = (embedded::ROOT, std::env::consts::ARCH);
         let text = format!(

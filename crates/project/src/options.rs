@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use nix_formats::machines::Machine;
+use store::daemon::{DaemonAddress, DaemonOptions};
 use store::progress::Progress;
 
 use crate::host::Variables;
@@ -12,8 +14,12 @@ use crate::packages::Packages;
 /// What a project is told; nothing here is read from the environment by this crate.
 #[derive(Clone)]
 pub struct Options {
-    /// The root of the store.
+    /// The root of this program's own store; archives, notes and logs are below it whichever store is used.
     pub data: PathBuf,
+    /// The Nix daemon in whose store everything is made; `None` for this program's own store.
+    pub daemon: Option<Daemon>,
+    /// Other machines that builds are sent to, if the store is this program's own. A daemon has its own.
+    pub machines: Machines,
     /// Where notes and downloads are kept that can be made again.
     pub cache: PathBuf,
     /// The running binary: a static program that is also a shell and utilities.
@@ -54,6 +60,32 @@ pub struct Options {
     pub sink: Option<Arc<dyn image::LayerSink>>,
     /// Hears what goes on.
     pub progress: Arc<dyn Progress>,
+}
+
+impl Options {
+    /// Where the objects of the store lie.
+    pub(crate) fn store_directory(&self) -> PathBuf {
+        let root = self.daemon.as_ref().and_then(|daemon| daemon.address.root());
+        root.unwrap_or(&self.data).join("nix/store")
+    }
+}
+
+/// A Nix daemon, and how it is to work.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    /// Where it is; its store must be on this machine.
+    pub address: DaemonAddress,
+    /// What it is told.
+    pub options: DaemonOptions,
+}
+
+/// Machines that builds are sent to.
+#[derive(Clone, Debug, Default)]
+pub struct Machines {
+    /// Each with the address at which its daemon is.
+    pub machines: Vec<(Machine, DaemonAddress)>,
+    /// Whether they take inputs from binary caches, as far as those have them, instead of being sent all.
+    pub substitutes: bool,
 }
 
 /// An argument of the command line.

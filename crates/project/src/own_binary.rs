@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix_formats::content_address::Method;
 use nix_formats::hash::HashAlgo;
 use nix_formats::store_path::StorePath;
-use store::{LocalStore, Store};
+use store::Store;
 
 use crate::error::Error;
 
@@ -15,7 +15,7 @@ use crate::error::Error;
 ///
 /// Hashing the binary takes a while, so a note in `cache` remembers the object of a file by its size, time of change
 /// and inode.
-pub(crate) fn store_object(store: &LocalStore, binary: &Path, cache: &Path) -> Result<StorePath, Error> {
+pub(crate) fn store_object(store: &dyn Store, binary: &Path, cache: &Path) -> Result<StorePath, Error> {
     let identity = identity(binary)?;
     let note = cache.join("own-binary");
     if let Some(path) = remembered(&note, &identity)
@@ -58,7 +58,7 @@ fn remember(note: &Path, text: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-fn add(store: &LocalStore, binary: &Path) -> Result<StorePath, Error> {
+fn add(store: &dyn Store, binary: &Path) -> Result<StorePath, Error> {
     let tree = tempfile::tempdir().map_err(Error::io("make a directory in", &std::env::temp_dir()))?;
     let bin = tree.path().join("bin");
     let copy: PathBuf = bin.join("wharf");

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use build::{Outlook, Wanted};
 use eval::{ErrorKind, Evaluator, Host, Interp, Settings, Statistics, Symbol, Value};
 use nix_formats::store_path::StorePath;
+use store::Store;
 use store::progress::{Activity, Outcome, Task};
-use store::{LocalStore, Store};
 
 use crate::derivations::Derivations;
 use crate::derived::{self, Derived};
@@ -60,7 +60,7 @@ impl Project {
     ///
     /// # Errors
     /// It cannot be opened.
-    pub fn store(&self) -> Result<&Arc<LocalStore>, Error> {
+    pub fn store(&self) -> Result<&Arc<dyn Store>, Error> {
         Ok(&self.services.open()?.store)
     }
 
@@ -198,7 +198,7 @@ impl Project {
             format!("{pure} {} {:?} {}", options.restricted, options.allowed_uris, options.nixpkgs_docker_tools),
             format!("{:?}", options.arguments),
             format!("{:?}", options.locks),
-            format!("{:?} {:?}", options.directory, options.data),
+            format!("{:?} {:?} {:?}", options.directory, options.data, options.daemon.as_ref().map(|one| &one.address)),
             Pins::expression_for(&options.directory).ok()?,
         ]))
     }
@@ -280,7 +280,7 @@ impl Project {
         if let Some(path) = self.own_object.get() {
             return Ok(path.clone());
         }
-        let path = own_binary::store_object(self.store()?, &self.options.binary, &self.options.cache)?;
+        let path = own_binary::store_object(&**self.store()?, &self.options.binary, &self.options.cache)?;
         Ok(self.own_object.get_or_init(|| path).clone())
     }
 
@@ -322,7 +322,7 @@ impl Project {
             directory: options.directory.clone(),
             progress: Arc::clone(&options.progress),
             variables: Arc::clone(&options.variables),
-            files: Files { store_directory: options.data.join("nix/store"), access },
+            files: Files { store_directory: options.store_directory(), access },
             locks: options.locks.clone(),
             allowed_uris: options.allowed_uris.clone(),
             sources: Sources::new(options.write),

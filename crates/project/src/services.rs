@@ -3,19 +3,19 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use build::{Builder, BuiltinError, FetchUrl};
+use build::{Builder, Builtin, BuiltinError, DaemonBuilder, Farm, FetchUrl, Realise};
 use distribution::OciPull;
 use fetch::Fetcher;
 use image::LayerCache;
 use store::progress::{Progress, TaskId};
-use store::{LocalStore, StoreError};
+use store::{LocalStore, Store, StoreError};
 
 use crate::options::Options;
 
 /// The three of them.
 pub(crate) struct Opened {
-    pub(crate) store: Arc<LocalStore>,
-    pub(crate) builder: Builder,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) builder: Box<dyn Realise>,
     pub(crate) fetcher: Arc<Fetcher>,
 }
 
@@ -52,18 +52,41 @@ impl Services {
 }
 
 fn open(options: &Options) -> Result<Opened, StoreError> {
-    let store = Arc::new(LocalStore::open(&options.data)?);
-    let settings = options.fetching.clone();
-    let fetcher = Fetcher::new(Arc::clone(&store) as _, Arc::clone(&options.progress), settings);
-    let fetcher = Arc::new(fetcher.with_substituters(Arc::clone(&options.substituters)));
-    let builder = Builder::new(Arc::clone(&store), options.build.clone())
-        .with_progress(Arc::clone(&options.progress))
-        .with_substituters(Arc::clone(&options.substituters))
-        .with_builtin(Box::new(FetchUrl(Downloads(Arc::clone(&fetcher)))));
+    match &options.daemon {
+        None => {
+            let store = Arc::new(LocalStore::open(&options.data)?);
+            let fetcher = fetcher(options, Arc::clone(&store) as _);
+            let farm = Farm::new(options.machines.machines.clone(), options.machines.substitutes);
+            let builder = Builder::new(Arc::clone(&store), options.build.clone())
+                .with_progress(Arc::clone(&options.progress))
+                .with_substituters(Arc::clone(&options.substituters))
+                .with_farm(farm);
+            let builder = builtins(options, &fetcher).into_iter().fold(builder, Builder::with_builtin);
+            Ok(Opened { store, builder: Box::new(builder), fetcher })
+        }
+        Some(daemon) => {
+            let store = Arc::new(daemon.address.open(daemon.options.clone(), Arc::clone(&options.progress))?);
+            let fetcher = fetcher(options, Arc::clone(&store) as _);
+            let builder = DaemonBuilder::new(Arc::clone(&store), options.build.clone(), &options.data)
+                .with_progress(Arc::clone(&options.progress));
+            let builder = builtins(options, &fetcher).into_iter().fold(builder, DaemonBuilder::with_builtin);
+            Ok(Opened { store, builder: Box::new(builder), fetcher })
+        }
+    }
+}
+
+fn fetcher(options: &Options, store: Arc<dyn Store>) -> Arc<Fetcher> {
+    let fetcher = Fetcher::new(store, Arc::clone(&options.progress), options.fetching.clone());
+    Arc::new(fetcher.with_substituters(Arc::clone(&options.substituters)))
+}
+
+/// The builders that are part of this program.
+fn builtins(options: &Options, fetcher: &Arc<Fetcher>) -> Vec<Box<dyn Builtin>> {
     let layers = LayerCache::new(options.cache.join("layers"));
-    let builder = image::builtins(&layers, options.sink.clone()).into_iter().fold(builder, Builder::with_builtin);
-    let builder = builder.with_builtin(Box::new(OciPull::new(options.registries.clone())));
-    Ok(Opened { store, builder, fetcher })
+    let mut builtins = image::builtins(&layers, options.sink.clone());
+    builtins.push(Box::new(FetchUrl(Downloads(Arc::clone(fetcher)))));
+    builtins.push(Box::new(OciPull::new(options.registries.clone())));
+    builtins
 }
 
 /// The fetcher as `builtin:fetchurl` needs it.

@@ -9,7 +9,6 @@ use eval::{CopyPath, FileType, HostError};
 use nix_formats::content_address::{ContentAddress, Method};
 use nix_formats::hash::{Hash, HashAlgo};
 use nix_formats::store_path::StorePath;
-use store::Store;
 use store::fs_nar::{self, FileKind, FilterStopped};
 use store::progress::{Activity, Outcome, Progress, Task};
 

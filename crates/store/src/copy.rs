@@ -5,6 +5,7 @@ use std::io;
 
 use nix_formats::store_path::StorePath;
 
+use crate::fs_nar::TreeError;
 use crate::progress::{Activity, Outcome, Progress, Task};
 use crate::{PathInfo, Store, StoreError};
 
@@ -30,10 +31,21 @@ pub fn copy<E: From<StoreError>>(
         }
     }
     let ordered = references_first(missing);
-    for info in &ordered {
-        copy_one(from, info, to, progress)?;
-    }
+    ordered.iter().try_for_each(|info| copy_one(from, info, to, progress))?;
     Ok(ordered.into_iter().map(|info| info.path).collect())
+}
+
+/// Copies just these objects, each after those of them that it refers to.
+///
+/// # Errors
+/// A store fails. What was copied before stays.
+pub fn copy_objects(
+    from: &dyn Store,
+    objects: Vec<PathInfo>,
+    to: &dyn Store,
+    progress: &dyn Progress,
+) -> Result<(), StoreError> {
+    references_first(objects).iter().try_for_each(|info| copy_one(from, info, to, progress))
 }
 
 fn copy_one(from: &dyn Store, info: &PathInfo, to: &dyn Store, progress: &dyn Progress) -> Result<(), StoreError> {
@@ -50,7 +62,12 @@ fn copy_one(from: &dyn Store, info: &PathInfo, to: &dyn Store, progress: &dyn Pr
         match dumping.join() {
             // Of two failures that one came first which made the other.
             Ok(Err(error)) if added.is_ok() || !error.is_broken_pipe() => Err(error),
-            _ => added,
+            _ => added.map_err(|error| match error {
+                StoreError::Tree(TreeError::Nar(source)) => {
+                    StoreError::BadArchive { from: from.name(), path: info.path.clone(), source }
+                }
+                error => error,
+            }),
         }
     })?;
     task.advance(info.nar_size);

@@ -106,6 +106,16 @@ pub enum StoreError {
         /// The method.
         method: &'static str,
     },
+    /// What a store sends for an object is no archive.
+    #[error("{from} sends no archive of '{path}': {source}")]
+    BadArchive {
+        /// The store.
+        from: String,
+        /// The object.
+        path: StorePath,
+        /// What is wrong with it.
+        source: NarError,
+    },
     /// A tree cannot be read or written.
     #[error(transparent)]
     Tree(#[from] TreeError),

@@ -24,7 +24,7 @@ pub mod path_info;
 pub mod progress;
 mod store;
 
-pub use copy::copy;
+pub use copy::{copy, copy_objects};
 pub use daemon::DaemonStore;
 pub use error::StoreError;
 pub use local::LocalStore;

@@ -65,6 +65,9 @@ pub trait Progress: Send + Sync {
 
     /// Something the user should know though nothing failed. One sentence.
     fn warn(&self, message: &str);
+
+    /// Something that another program says on its way and that matters to few.
+    fn note(&self, _line: &str) {}
 }
 
 /// An observer that ignores everything.

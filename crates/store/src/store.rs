@@ -14,6 +14,9 @@ use crate::{PathInfo, StoreError};
 
 /// A store. Calls may come from many threads, and other processes may work on the same store at the same time.
 pub trait Store: Send + Sync {
+    /// What it is, for people.
+    fn name(&self) -> String;
+
     /// What is known of an object; `None` if it is not in the store.
     fn path_info(&self, path: &StorePath) -> Result<Option<PathInfo>, StoreError>;
 

@@ -105,7 +105,7 @@ fn of_target(what: &TargetArguments, text: Option<&str>, settings: &Settings) ->
         .help(format!("name one with --attr: {}", names.join(", "))));
     };
     let paths = project.realise(&derived)?;
-    let artifacts = Artifacts::new(project.store()?, settings, &Silent);
+    let artifacts = Artifacts::new(&**project.store()?, settings, &Silent);
     let platforms = match one.platforms.is_empty() {
         true => Vec::new(),
         false => artifacts.images(&project, one, &paths[0])?,

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use image::{Compression, Digest, Image, ImageError, LayerCache, archive, streamed_image};
 use nix_formats::store_path::StorePath;
 use project::{Derived, Project};
+use store::Store;
 use store::progress::{Activity, Outcome, Progress, Task};
-use store::{LocalStore, Store};
 
 use crate::failure::Failure;
 use crate::image_summary::ImageSummary;
@@ -63,7 +63,7 @@ impl Built {
 
 /// Where archives, links and roots are.
 pub(crate) struct Artifacts<'a> {
-    store: &'a LocalStore,
+    store: &'a dyn Store,
     archives: PathBuf,
     results: PathBuf,
     scratch: PathBuf,
@@ -72,7 +72,7 @@ pub(crate) struct Artifacts<'a> {
 }
 
 impl<'a> Artifacts<'a> {
-    pub(crate) fn new(store: &'a LocalStore, settings: &Settings, progress: &'a dyn Progress) -> Self {
+    pub(crate) fn new(store: &'a dyn Store, settings: &Settings, progress: &'a dyn Progress) -> Self {
         Self {
             store,
             archives: settings.data.join("archives"),

@@ -1,11 +1,14 @@
 //! What every command needs to know, resolved from arguments and environment once.
 
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use store::daemon::DaemonAddress;
 
-use crate::environment::Environment;
+use crate::daemon;
+use crate::environment::{self, Environment};
 use crate::failure::Failure;
 
 /// The options that every command takes.
@@ -30,9 +33,10 @@ pub(crate) struct GlobalArguments {
     /// Use nothing from the network
     #[arg(long, global = true)]
     offline: bool,
-    /// The directory that holds the store, instead of $WHARF_HOME
-    #[arg(long, global = true, value_name = "DIR")]
-    store: Option<PathBuf>,
+    /// The store: a directory, instead of $WHARF_HOME; `daemon` for that of this machine's Nix; unix://SOCKET or
+    /// ssh-ng://HOST for another daemon's [default: $WHARF_STORE, else Wharf's own]
+    #[arg(long, global = true, value_name = "DIR|daemon|URL")]
+    store: Option<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,8 +74,10 @@ pub(crate) struct Settings {
     /// Whether standard error is a terminal on which lines can be redrawn.
     pub(crate) live: bool,
     pub(crate) offline: bool,
-    /// The root of the store: objects lie in its `nix/store`.
+    /// The root of Wharf's own store: objects lie in its `nix/store`; archives, notes and logs are here in any case.
     pub(crate) data: PathBuf,
+    /// The Nix daemon whose store is used instead.
+    pub(crate) daemon: Option<DaemonAddress>,
     pub(crate) cache: PathBuf,
     pub(crate) environment: Environment,
 }
@@ -97,8 +103,24 @@ impl Settings {
             Failure::new(format!("there is no place for {what}: HOME is not set"))
                 .help(format!("set {variable} to a directory"))
         };
-        let data = match &arguments.store {
-            Some(dir) => std::path::absolute(dir).map_err(|error| Failure::io("resolve", dir, error))?,
+        let store = arguments.store.clone().or_else(|| Some(OsString::from(environment::text("WHARF_STORE")?)));
+        let store = store.filter(|store| !store.is_empty());
+        let daemon = match store.as_deref().and_then(OsStr::to_str) {
+            Some(text) => daemon::address(text)?,
+            None => None,
+        };
+        let data = match store.filter(|_| daemon.is_none()) {
+            Some(text) if text.as_encoded_bytes().windows(3).any(|three| three == b"://") => {
+                return Err(Failure::usage(format!("'{}' is no store in which things can be made", text.display()))
+                    .help(
+                        "a store is a directory, daemon, unix://SOCKET or ssh-ng://HOST; what a binary cache has is \
+                           taken with --substituters",
+                    ));
+            }
+            Some(dir) => {
+                let dir = PathBuf::from(dir);
+                std::path::absolute(&dir).map_err(|error| Failure::io("resolve", &dir, error))?
+            }
             None => environment
                 .wharf_directory("WHARF_HOME", "XDG_DATA_HOME", ".local/share")
                 .ok_or_else(|| homeless("the store", "WHARF_HOME"))?,
@@ -112,9 +134,10 @@ impl Settings {
             show_trace: arguments.show_trace,
             color_stdout: colored(std::io::stdout().is_terminal()),
             color_stderr: colored(stderr_is_terminal),
-            live: stderr_is_terminal && crate::environment::text("TERM").is_none_or(|term| term != "dumb"),
+            live: stderr_is_terminal && environment::text("TERM").is_none_or(|term| term != "dumb"),
             offline: arguments.offline,
             data,
+            daemon,
             cache,
             environment,
         })

@@ -113,6 +113,32 @@ impl SubstituterArguments {
     }
 }
 
+impl SubstituterArguments {
+    /// What the command line says, as settings for a daemon, which takes from caches itself.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        let mut settings = Vec::new();
+        let mut add = |name: &str, values: &[String]| settings.push((name.to_owned(), values.join(" ")));
+        let lists = [("substituters", &self.substituters), ("trusted-public-keys", &self.trust.trusted_public_keys)];
+        for (name, values) in lists {
+            values.iter().for_each(|values| add(name, values));
+        }
+        let more = [
+            ("extra-substituters", &self.extra_substituters),
+            ("extra-trusted-public-keys", &self.trust.extra_trusted_public_keys),
+        ];
+        for (name, values) in more.into_iter().filter(|(_, values)| !values.is_empty()) {
+            add(name, values);
+        }
+        if self.trust.no_require_sigs {
+            add("require-sigs", &["false".to_owned()]);
+        }
+        if let Some(file) = &self.network.netrc_file {
+            add("netrc-file", &[file.display().to_string()]);
+        }
+        settings
+    }
+}
+
 impl TrustArguments {
     /// The keys that count; `None` where no signature is needed.
     fn keys(&self, conf: &NixConf) -> Result<Option<Arc<[PublicKey]>>, Failure> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use eval::SearchPathEntry;
 use fetch::Lifetime;
@@ -15,7 +14,8 @@ use store::progress::Progress;
 use crate::failure::Failure;
 use crate::nix_options::{NixOptions, Resolved};
 use crate::settings::Settings;
-use crate::substituters::SubstituterArguments;
+
+pub(crate) use crate::build_arguments::{BuildArguments, Sink};
 
 /// What to evaluate.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -152,51 +152,6 @@ impl StatisticsArgument {
     }
 }
 
-/// How builds are made.
-#[derive(clap::Args, Clone, Debug, Default)]
-#[command(next_help_heading = "How to build")]
-pub(crate) struct BuildArguments {
-    /// How many derivations to build at the same time [default: the number of processors]
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<std::num::NonZeroUsize>,
-    /// How many processors each build may use [default: all]
-    #[arg(long, value_name = "N")]
-    cores: Option<std::num::NonZeroUsize>,
-    /// Go on with what does not depend on a failed build
-    #[arg(short, long)]
-    keep_going: bool,
-    /// Keep the directory of a failed build
-    #[arg(long)]
-    keep_failed: bool,
-    /// Build what is there already once more, and compare
-    #[arg(long)]
-    check: bool,
-    /// Kill a builder that runs for longer than this
-    #[arg(long, value_name = "SECONDS")]
-    timeout: Option<u64>,
-    /// Kill a builder that says nothing for longer than this
-    #[arg(long, value_name = "SECONDS")]
-    max_silent_time: Option<u64>,
-    /// Kill a builder that says more than this
-    #[arg(long, value_name = "BYTES")]
-    max_build_log_size: Option<u64>,
-    #[command(flatten)]
-    substituters: SubstituterArguments,
-    /// What takes the blobs of layers that are packed for the first time.
-    #[arg(skip)]
-    pub(crate) sink: Option<Sink>,
-}
-
-/// What takes the blobs of layers that are packed for the first time.
-#[derive(Clone)]
-pub(crate) struct Sink(pub(crate) Arc<dyn image::LayerSink>);
-
-impl std::fmt::Debug for Sink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sink")
-    }
-}
-
 impl TargetArguments {
     /// Finds the target that these arguments and the positional one mean.
     pub(crate) fn target(&self, positional: Option<&str>) -> Result<Target, Failure> {
@@ -284,11 +239,14 @@ pub(crate) fn options(
     let binary = std::env::current_exe()
         .map_err(|error| Failure::new("cannot find the running binary").because(error.to_string()))?;
     let caches = build.substituters.resolve(settings)?;
+    let (daemon, machines) = build.places(settings)?;
     let mut evaluation = nix.evaluation;
     evaluation.home.clone_from(&settings.environment.home);
     evaluation.search_path = split_search_path(&settings.environment.nix_path);
     Ok(Options {
         data: settings.data.clone(),
+        daemon,
+        machines,
         cache: settings.cache.clone(),
         registries: crate::registries::client_settings(&settings.environment)?,
         build: build.resolve(&binary),
@@ -310,24 +268,6 @@ pub(crate) fn options(
         sink: build.sink.clone().map(|Sink(sink)| sink),
         progress,
     })
-}
-
-impl BuildArguments {
-    fn resolve(&self, binary: &std::path::Path) -> build::Options {
-        let mut options = build::Options::new();
-        options.jobs = self.jobs.unwrap_or(options.cores);
-        options.cores = self.cores.unwrap_or(options.cores);
-        options.shell = Some(binary.to_owned());
-        options.keep_going = self.keep_going;
-        options.keep_failed = self.keep_failed;
-        options.check = self.check;
-        // As Nix has it, 0 is no limit.
-        let seconds = |limit: Option<u64>| limit.filter(|limit| *limit > 0).map(Duration::from_secs);
-        options.watch.time = seconds(self.timeout);
-        options.watch.silence = seconds(self.max_silent_time);
-        options.watch.output = self.max_build_log_size.filter(|limit| *limit > 0);
-        options
-    }
 }
 
 pub(crate) fn current_directory() -> Result<PathBuf, Failure> {

@@ -163,7 +163,7 @@ impl Bench {
             export(&store, std::slice::from_ref(&top), &Directory::new(&directory), &options, &Silent)?;
             let server = Server::start(&directory, Duration::ZERO)?;
             let copy = |command: &mut Command, verb: &[&str]| {
-                command.args(verb).args(["--from", &server.address, "--to", "into", "--no-check-sigs"]);
+                command.args(verb).args(["--from", &server.address, "--to", "./into", "--no-check-sigs"]);
                 command.arg(top.to_absolute());
             };
             self.compare(
@@ -193,7 +193,7 @@ impl Bench {
                 command.args(["store", "copy", "--dry-run", "--from", &server.address]).args(&names);
             },
             |command| {
-                command.args(["--realise", "--dry-run", "--store", "into"]).args(&names);
+                command.args(["--realise", "--dry-run", "--store", "./into"]).args(&names);
                 command.args(["--option", "substituters", &server.address, "--option", "require-sigs", "false"]);
             },
             "nix-store",
@@ -279,7 +279,7 @@ impl Bench {
 }
 
 fn nix_build(command: &mut Command) -> &mut Command {
-    command.args(["--no-out-link", "--store", "into", "-j", "2"]);
+    command.args(["--no-out-link", "--store", "./into", "-j", "2"]);
     command.args(["--option", "sandbox-paths", "/bin/sh=/bin/busybox", "--option", "build-users-group", ""]);
     command.args(["--option", "substituters", ""])
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use build::{Builder, Options, Wanted};
+use build::{Builder, Options, Realise, Wanted};
 use nix_formats::store_path::StorePath;
 use store::progress::{Activity, Outcome, Progress, TaskId};
 use store::{LocalStore, Store, fs_nar};

@@ -1,11 +1,9 @@
 //! Builders that fail, in every way that a user can meet: a named error, nothing registered, nothing left behind.
 
-use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
-
-use build::{BuildError, Options, Wanted, Watch};
+use build::{BuildError, Options, Realise, Wanted, Watch};
 use nix_formats::content_address::Method;
 use nix_formats::hash::HashAlgo;
+use std::time::{Duration, Instant};
 use store::Store;
 
 use crate::workshop::Workshop;
@@ -145,7 +143,7 @@ fn one_failure_stops_the_others_unless_told_not_to() {
     let Some(workshop) = Workshop::new() else { return };
     let slow = workshop.recipe("slow", "sleep 20; echo > $out").add();
     let failing = workshop.recipe("failing", "sleep 0.2; exit 1").add();
-    let jobs = NonZeroUsize::new(2).unwrap();
+    let jobs = 2;
     let wanted = [Wanted::all(slow), Wanted::all(failing.clone())];
     let start = Instant::now();
     let error = workshop.builder(Options { jobs, ..Options::new() }).realise(&wanted).unwrap_err();

@@ -1,10 +1,9 @@
 //! What a builder sees, and what becomes of what it makes.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::sync::Mutex;
 
-use build::{Builtin, BuiltinContext, BuiltinError, FetchUrl, Fetcher, Options, Wanted, log_path};
+use build::{Builtin, BuiltinContext, BuiltinError, FetchUrl, Fetcher, Options, Realise, Wanted, log_path};
 use nix_formats::content_address::Method;
 use nix_formats::hash::HashAlgo;
 use store::Store;
@@ -18,7 +17,7 @@ fn the_environment_is_nixs() {
     let script = "unset SHLVL; export PATH=$OLD; /bin/env > /dev/null 2>&1 || true; \
                   $tools/env | $tools/sort | $tools/grep -v '^\\(_\\|OLDPWD\\|tools\\|OLD\\|script\\)=' > $out";
     let tools = format!("{}/bin", workshop.busybox.to_absolute());
-    let options = Options { cores: NonZeroUsize::new(3).unwrap(), ..Options::new() };
+    let options = Options { cores: 3.try_into().unwrap(), ..Options::new() };
     let (derivation, out) = workshop
         .recipe("environment", "")
         .args(&["-e", "-c", script])
@@ -160,7 +159,7 @@ fn a_wide_graph_is_built_in_parallel() {
         inputs.push(out.to_absolute());
     }
     let (top, out) = top.set("inputs", &inputs.join(" ")).add_with_output("out");
-    let options = Options { jobs: NonZeroUsize::new(4).unwrap(), ..Options::new() };
+    let options = Options { jobs: 4, ..Options::new() };
     let builder = workshop.builder(options);
     assert_eq!(builder.missing(&[Wanted::all(top.clone())]).unwrap().len(), 13);
     let start = std::time::Instant::now();

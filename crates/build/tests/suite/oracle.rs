@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use build::{Options, Wanted};
+use build::{Options, Realise, Wanted};
 use nix_formats::content_address::Method;
 use nix_formats::hash::HashAlgo;
 use nix_formats::placeholder::own_output;
@@ -73,7 +73,7 @@ fn nix_makes_the_same() {
     println!("{} derivations", derivations.len());
     let other = workshop.root().with_file_name("other");
     copy(&workshop.root(), &other);
-    let options = Options { jobs: 2.try_into().unwrap(), cores: 1.try_into().unwrap(), ..Options::new() };
+    let options = Options { jobs: 2, cores: 1.try_into().unwrap(), ..Options::new() };
     let wanted: Vec<Wanted> = derivations.iter().cloned().map(Wanted::all).collect();
     workshop.builder(options).realise(&wanted).unwrap_or_else(|error| panic!("{error}"));
     let paths: Vec<String> = derivations.iter().map(StorePath::to_absolute).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use build::{Options, Wanted};
+use build::{Options, Realise, Wanted};
 use nix_formats::content_address::Method;
 use nix_formats::hash::HashAlgo;
 use nix_formats::narinfo::Compression;

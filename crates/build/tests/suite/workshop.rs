@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use build::{BuildError, Builder, Options, Realised, Wanted};
+use build::{BuildError, Builder, Options, Realise, Realised, Wanted};
 use nix_formats::content_address::{ContentAddress, Method};
 use nix_formats::derivation::{Derivation, HashModulo, Output};
 use nix_formats::hash::{Hash, HashAlgo};
+use nix_formats::placeholder::own_output;
 use nix_formats::store_path::StorePath;
 use store::{LocalStore, Store, fs_nar};
 
@@ -161,6 +162,15 @@ impl Recipe<'_> {
         self.derivation.outputs = BTreeMap::from([("out".to_owned(), Output::Fixed(address))]);
         let path = self.derivation.output_path("out").unwrap();
         self.set("out", &path.to_absolute())
+    }
+
+    /// Makes the content of every output decide its path.
+    pub fn floating(mut self, method: Method, algo: HashAlgo) -> Self {
+        for (name, output) in &mut self.derivation.outputs {
+            *output = Output::Floating { method, algo };
+            self.derivation.env.insert(name.as_str().into(), own_output(name).into());
+        }
+        self
     }
 
     /// Puts the derivation into the store.

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use bstr::ByteSlice;
 use nix_formats::STORE_DIR;
 use nix_formats::content_address::Method;
+use nix_formats::placeholder;
 use nix_formats::store_path::StorePath;
 
 use super::{Interp, paths};
@@ -139,10 +141,11 @@ impl Interp {
             let text = string.text();
             return Err(Error::other(format!("cannot read '{text}': building during evaluation is not allowed")));
         }
-        if !wanted.is_empty() {
-            self.host().realise(&wanted)?;
+        if wanted.is_empty() {
+            return Ok(string.bytes().to_vec());
         }
-        Ok(string.bytes().to_vec())
+        let built = self.host().realise(&wanted)?;
+        Ok(fill_in(string.bytes(), &wanted, &built))
     }
 
     /// The file to evaluate for a path: symbolic links followed, `default.nix` in a directory. A path below the copy of a
@@ -164,6 +167,20 @@ impl Interp {
         }
         Err(Error::other(format!("'{}' is a symbolic link to itself, or a chain that is too long", path.display())))
     }
+}
+
+/// Puts the paths of outputs into the places of what stands for them.
+fn fill_in(text: &[u8], wanted: &[Wanted], built: &[StorePath]) -> Vec<u8> {
+    let mut text = text.to_vec();
+    for (wanted, path) in wanted.iter().zip(built) {
+        let Wanted::Output { derivation, output } = wanted else { continue };
+        if let Some(placeholder) = placeholder::upstream_output(derivation, output)
+            && text.contains_str(&placeholder)
+        {
+            text = text.replace(&placeholder, path.to_absolute());
+        }
+    }
+    text
 }
 
 const MAX_LINKS: usize = 1024;

@@ -7,6 +7,7 @@
 mod aterm;
 mod hash_modulo;
 mod parse;
+mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 pub use hash_modulo::{HashModulo, HashModuloError};
 pub use parse::ParseError;
+pub use resolve::ResolvedInput;
 
 use crate::content_address::{ContentAddress, ContentAddressError, Method};
 use crate::hash::HashAlgo;

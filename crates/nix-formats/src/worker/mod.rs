@@ -4,10 +4,14 @@
 //! The protocol is that of `libstore/worker-protocol*.cc` in C++ Nix, from version 1.34 on, which is Nix 2.8's. Who asks
 //! what, over which connection, is the business of the `store` crate.
 
+mod build_result;
+mod derivation;
 mod frame;
 mod message;
 mod wire;
 
+pub use build_result::{BuildResult, BuildStatus};
+pub use derivation::write_derivation;
 pub use frame::FrameWriter;
 pub use message::{Field, Message};
 pub use wire::{WireError, WireReader, WireWriter};

@@ -9,6 +9,8 @@ use crate::store_path::{StorePath, StorePathError};
 
 /// The longest string that is read, in bytes: log lines and lists of references are far shorter.
 const LONGEST_STRING: u64 = 64 * 1024 * 1024;
+/// The longest list that is read: more objects than any store has.
+const LONGEST_LIST: u64 = 16 * 1024 * 1024;
 /// The most elements of a list that room is made for before they have come.
 const EXPECTED_ELEMENTS: u64 = 1024;
 
@@ -40,7 +42,7 @@ impl<R: Read> WireReader<R> {
     /// A number.
     pub fn number(&mut self) -> Result<u64, WireError> {
         let mut bytes = [0; 8];
-        self.inner.read_exact(&mut bytes)?;
+        self.inner.read_exact(&mut bytes).map_err(closed)?;
         Ok(u64::from_le_bytes(bytes))
     }
 
@@ -59,11 +61,11 @@ impl<R: Read> WireReader<R> {
         // Not allocated at once: the length may lie.
         (&mut self.inner).take(length).read_to_end(&mut bytes)?;
         if bytes.len() as u64 != length {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            return Err(closed(io::ErrorKind::UnexpectedEof.into()).into());
         }
         let mut padding = [0; 8];
         let padding = &mut padding[..padding_of(length)];
-        self.inner.read_exact(padding)?;
+        self.inner.read_exact(padding).map_err(closed)?;
         match padding.iter().all(|&byte| byte == 0) {
             true => Ok(bytes),
             false => Err(WireError::Malformed("padding that is not zero".to_owned())),
@@ -79,6 +81,9 @@ impl<R: Read> WireReader<R> {
     /// A list of what `element` reads.
     pub fn list<T>(&mut self, mut element: impl FnMut(&mut Self) -> Result<T, WireError>) -> Result<Vec<T>, WireError> {
         let count = self.number()?;
+        if count > LONGEST_LIST {
+            return Err(WireError::Malformed(format!("a list of {count} elements")));
+        }
         let mut list = Vec::with_capacity(count.min(EXPECTED_ELEMENTS) as usize);
         for _ in 0..count {
             list.push(element(self)?);
@@ -174,6 +179,14 @@ impl<W: Write> WireWriter<W> {
     /// What lies below, for contents that are not values of the protocol.
     pub fn inner(&mut self) -> &mut W {
         &mut self.inner
+    }
+}
+
+/// An end where more must come is said in words.
+fn closed(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "it was closed in the middle of an answer"),
+        _ => error,
     }
 }
 

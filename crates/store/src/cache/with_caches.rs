@@ -11,7 +11,7 @@ use nix_formats::hash::{HashAlgo, HashWriter};
 use nix_formats::narinfo::NarInfo;
 use nix_formats::store_path::StorePath;
 
-use super::{Plan, Substituters};
+use super::Substituters;
 use crate::fs_nar::Filter;
 use crate::progress::Progress;
 use crate::{PathInfo, Store, StoreError};
@@ -26,14 +26,14 @@ pub struct WithCaches {
 }
 
 impl WithCaches {
-    /// A store, and the objects that a plan would take into it.
+    /// A store, and objects that it does not have, as caches describe them.
     pub fn new(
         store: Arc<dyn Store>,
         substituters: Arc<Substituters>,
         progress: Arc<dyn Progress>,
-        plan: &Plan,
+        elsewhere: impl IntoIterator<Item = NarInfo>,
     ) -> Self {
-        let elsewhere = plan.objects().map(|info| (info.path.clone(), info.clone())).collect();
+        let elsewhere = elsewhere.into_iter().map(|info| (info.path.clone(), info)).collect();
         Self { store, substituters, progress, elsewhere }
     }
 
@@ -47,6 +47,10 @@ impl WithCaches {
 }
 
 impl Store for WithCaches {
+    fn name(&self) -> String {
+        format!("{}, with what binary caches have", self.store.name())
+    }
+
     fn path_info(&self, path: &StorePath) -> Result<Option<PathInfo>, StoreError> {
         match self.elsewhere(path)? {
             Some(info) => Ok(Some(PathInfo::from(info))),

@@ -1,8 +1,8 @@
 //! One connection to a daemon: how it begins, and a question with its answer.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix_formats::worker::{
@@ -10,6 +10,7 @@ use nix_formats::worker::{
 };
 
 use super::report::Reports;
+use super::ssh::SshProcess;
 use super::{DaemonOptions, Failure};
 use crate::progress::{Progress, Silent};
 
@@ -26,13 +27,36 @@ const ONLY_ERRORS: u64 = 0;
 pub(super) struct Streams {
     pub input: Box<dyn Read + Send>,
     pub output: Box<dyn Write + Send>,
-    /// The program at the other end, if we have started it.
-    pub child: Option<Child>,
+    pub peer: Peer,
+}
+
+/// Who is at the other end.
+pub(super) enum Peer {
+    Socket(UnixStream),
+    /// A program that we have started.
+    Ssh(SshProcess),
 }
 
 impl Streams {
     pub fn of_socket(socket: UnixStream) -> io::Result<Self> {
-        Ok(Self { input: Box::new(socket.try_clone()?), output: Box::new(socket), child: None })
+        let (input, output) = (socket.try_clone()?, socket.try_clone()?);
+        Ok(Self { input: Box::new(input), output: Box::new(output), peer: Peer::Socket(socket) })
+    }
+}
+
+/// Ends a connection that another thread waits on.
+pub(super) enum Stopper {
+    Socket(UnixStream),
+    Process(rustix::process::Pid),
+}
+
+impl Stopper {
+    pub fn stop(&self) {
+        // One that is over already needs no end.
+        match self {
+            Self::Socket(socket) => drop(socket.shutdown(Shutdown::Both)),
+            Self::Process(pid) => drop(rustix::process::kill_process(*pid, rustix::process::Signal::KILL)),
+        }
     }
 }
 
@@ -43,29 +67,42 @@ pub(super) struct Connection {
     pub version: Version,
     pub nix_version: String,
     pub trusts_us: Option<bool>,
-    child: Option<Child>,
+    peer: Peer,
 }
 
 impl Connection {
-    /// Greets the daemon.
+    /// Greets the daemon. Of one that was started for it, the error tells what it has complained with.
     pub fn open(streams: Streams) -> Result<Self, WireError> {
-        let mut input = WireReader::new(BufReader::with_capacity(BUFFER, streams.input));
-        let mut output = WireWriter::new(BufWriter::with_capacity(BUFFER, streams.output));
+        let Streams { input, output, mut peer } = streams;
+        match Self::greet(input, output) {
+            Ok((input, output, greeting)) => {
+                let Greeting { version, nix_version, trusts_us } = greeting;
+                Ok(Self { input, output, version, nix_version, trusts_us, peer })
+            }
+            Err(error) => Err(with_complaints(error, &mut peer)),
+        }
+    }
+
+    fn greet(
+        input: Box<dyn Read + Send>,
+        output: Box<dyn Write + Send>,
+    ) -> Result<(WireReader<Input>, WireWriter<Output>, Greeting), WireError> {
+        let mut input = WireReader::new(BufReader::with_capacity(BUFFER, input));
+        let mut output = WireWriter::new(BufWriter::with_capacity(BUFFER, output));
         output.number(CLIENT_MAGIC)?;
         output.number(Version::NEWEST.to_wire())?;
         output.flush()?;
-        let malformed = |what: String| Err(WireError::Malformed(what));
         if input.number()? != DAEMON_MAGIC {
-            return malformed("its greeting is not a Nix daemon's".to_owned());
+            return Err(WireError::Malformed("its greeting is not a Nix daemon's".to_owned()));
         }
         let theirs = Version::from_wire(input.number()?);
         let version = theirs.min(Version::NEWEST);
         if theirs.major != Version::NEWEST.major || version < Version::OLDEST {
-            return malformed(format!(
+            return Err(WireError::Malformed(format!(
                 "it speaks version {theirs}, but only {} to {} are spoken here",
                 Version::OLDEST,
                 Version::NEWEST
-            ));
+            )));
         }
         if version.minor >= 38 {
             // Of the features that there are, none is needed here.
@@ -86,12 +123,27 @@ impl Connection {
             },
             false => None,
         };
-        let mut connection = Self { input, output, version, nix_version, trusts_us, child: streams.child };
-        match connection.wait(&Silent) {
-            Ok(()) => Ok(connection),
-            Err(Failure::Said(message)) => malformed(message),
+        match wait(&mut input, &Silent) {
+            Ok(()) => Ok((input, output, Greeting { version, nix_version, trusts_us })),
+            Err(Failure::Said(message)) => Err(WireError::Malformed(message)),
             Err(Failure::Lost(error)) => Err(error),
         }
+    }
+
+    /// What ends this connection while another thread waits on it.
+    pub fn stopper(&self) -> io::Result<Stopper> {
+        match &self.peer {
+            Peer::Socket(socket) => Ok(Stopper::Socket(socket.try_clone()?)),
+            Peer::Ssh(process) => {
+                let pid = rustix::process::Pid::from_raw(process.id() as i32);
+                pid.map(Stopper::Process).ok_or_else(|| io::Error::other("ssh has no process id"))
+            }
+        }
+    }
+
+    /// Adds to an error what the program at the other end has complained with. The connection is over then.
+    pub fn explain(mut self, error: WireError) -> WireError {
+        with_complaints(error, &mut self.peer)
     }
 
     pub fn set_options(&mut self, options: &DaemonOptions) -> Result<(), Failure> {
@@ -105,8 +157,7 @@ impl Connection {
                 out.flag(true)?;
                 out.number(VERBOSITY)?;
                 out.number(options.jobs)?;
-                // No limit to a builder's silence but the daemon's own.
-                out.number(0)?;
+                out.number(options.silence)?;
                 out.flag(true)?;
                 out.number(ONLY_ERRORS)?;
                 // The kind of log and the trace of the build mean nothing any more.
@@ -114,8 +165,11 @@ impl Connection {
                 out.number(0)?;
                 out.number(options.cores)?;
                 out.flag(options.substitute)?;
-                // Settings by name: none.
-                out.number(0)
+                out.number(options.settings.len() as u64)?;
+                options.settings.iter().try_for_each(|(name, value)| {
+                    out.string(name)?;
+                    out.string(value)
+                })
             },
             |_, _| Ok(()),
         )
@@ -132,7 +186,7 @@ impl Connection {
         self.output.number(operation)?;
         question(&mut self.output)?;
         self.output.flush()?;
-        self.wait(progress)?;
+        wait(&mut self.input, progress)?;
         Ok(answer(&mut self.input, self.version)?)
     }
 
@@ -165,10 +219,20 @@ impl Connection {
         said?;
         Ok(answer(&mut self.input, self.version)?)
     }
+}
 
-    /// Reports what the daemon says until its answer comes.
-    fn wait(&mut self, progress: &dyn Progress) -> Result<(), Failure> {
-        wait(&mut self.input, progress)
+/// What a daemon says of itself.
+struct Greeting {
+    version: Version,
+    nix_version: String,
+    trusts_us: Option<bool>,
+}
+
+fn with_complaints(error: WireError, peer: &mut Peer) -> WireError {
+    let Peer::Ssh(process) = peer else { return error };
+    match &process.end()[..] {
+        [] => error,
+        lines => io::Error::other(format!("{error}; ssh says: {}", lines.join("; "))).into(),
     }
 }
 
@@ -179,16 +243,6 @@ fn wait(input: &mut WireReader<Input>, progress: &dyn Progress) -> Result<(), Fa
             Message::Last => return Ok(()),
             Message::Error(message) => return Err(Failure::Said(message)),
             other => reports.hear(other),
-        }
-    }
-}
-
-/// Ends with the connection: a daemon started through ssh sees that its input is closed.
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
         }
     }
 }

@@ -4,6 +4,8 @@
 //! opens connections as they are needed and keeps them: temporary roots last as long as the connection on which they
 //! were made.
 
+mod address;
+mod builds;
 mod connection;
 mod objects;
 mod operations;
@@ -22,6 +24,8 @@ use crate::StoreError;
 use crate::progress::Progress;
 use connection::{Connection, Streams};
 
+pub use address::DaemonAddress;
+pub use builds::Watching;
 pub use operations::{CollectedByDaemon, DaemonRoot, Outlook};
 pub use source::DaemonSource;
 pub use ssh::{SshHost, SshOptions};
@@ -42,13 +46,26 @@ pub struct DaemonOptions {
     pub cores: u64,
     /// Take what binary caches have.
     pub substitute: bool,
+    /// After how many seconds of silence a builder is killed; 0 for what the daemon does without being told.
+    pub silence: u64,
+    /// Settings of Nix by name. Of most of them the daemon heeds only what users say whom it trusts.
+    pub settings: Vec<(String, String)>,
     /// Take objects that nobody has signed. The daemon heeds it only from users whom it trusts.
     pub take_unsigned: bool,
 }
 
 impl Default for DaemonOptions {
     fn default() -> Self {
-        Self { keep_going: false, keep_failed: false, jobs: 1, cores: 0, substitute: true, take_unsigned: false }
+        Self {
+            keep_going: false,
+            keep_failed: false,
+            jobs: 1,
+            cores: 0,
+            substitute: true,
+            silence: 0,
+            settings: Vec::new(),
+            take_unsigned: false,
+        }
     }
 }
 
@@ -109,6 +126,16 @@ impl DaemonStore {
         let first = store.connect()?;
         store.put_back(first);
         Ok(store)
+    }
+
+    /// How the daemon is named: its socket, or `ssh-ng://` and the host.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Where `/nix/store` lies in this machine's file system; `None` if the daemon is elsewhere.
+    pub fn store_dir(&self) -> Option<&Path> {
+        self.store_dir.as_deref()
     }
 
     /// The version of the protocol that both sides speak.
@@ -193,10 +220,17 @@ impl DaemonStore {
     }
 
     fn settle<T>(&self, connection: Connection, result: Result<T, Failure>) -> Result<T, StoreError> {
-        if matches!(result, Ok(_) | Err(Failure::Said(_))) {
-            self.put_back(connection);
+        match result {
+            Ok(answer) => {
+                self.put_back(connection);
+                Ok(answer)
+            }
+            Err(Failure::Said(message)) => {
+                self.put_back(connection);
+                Err(self.explain(Failure::Said(message)))
+            }
+            Err(Failure::Lost(error)) => Err(self.lost(connection.explain(error))),
         }
-        result.map_err(|failure| self.explain(failure))
     }
 
     fn explain(&self, failure: Failure) -> StoreError {
@@ -213,8 +247,8 @@ impl DaemonStore {
     }
 }
 
-/// What a daemon says is coloured for a terminal.
-fn without_colours(text: &str) -> String {
+/// A text without the colours that a daemon gives it for a terminal.
+pub fn without_colours(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for (index, piece) in text.split("\x1b[").enumerate() {
         // A sequence ends with its first letter.

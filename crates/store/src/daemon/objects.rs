@@ -52,6 +52,10 @@ impl DaemonStore {
 }
 
 impl Store for DaemonStore {
+    fn name(&self) -> String {
+        format!("the Nix daemon at '{}'", self.address())
+    }
+
     fn path_info(&self, path: &StorePath) -> Result<Option<PathInfo>, StoreError> {
         self.call(
             QUERY_PATH_INFO,
@@ -83,10 +87,11 @@ impl Store for DaemonStore {
     }
 
     fn write_nar(&self, path: &StorePath, out: &mut dyn Write) -> Result<(), StoreError> {
-        match &self.store_dir {
-            // What lies on this machine need not be passed through another process.
-            Some(_) => Ok(fs_nar::dump(&self.real_path(path), &mut fs_nar::everything, out).map(drop)?),
-            None => self.nar_from_daemon(path, out),
+        let real = self.real_path(path);
+        // What lies on this machine need not be passed through another process. A socket may lead out of it, though.
+        match self.store_dir.is_some() && real.symlink_metadata().is_ok() {
+            true => Ok(fs_nar::dump(&real, &mut fs_nar::everything, out).map(drop)?),
+            false => self.nar_from_daemon(path, out),
         }
     }
 

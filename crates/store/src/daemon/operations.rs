@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use nix_formats::store_path::StorePath;
 
 use super::DaemonStore;
+use crate::progress::{Activity, Outcome, Progress, TaskId};
 use crate::{Store, StoreError};
 
 const ADD_INDIRECT_ROOT: u64 = 12;
@@ -23,6 +25,27 @@ const ADD_SIGNATURES: u64 = 37;
 const NAR_FROM_PATH: u64 = 38;
 const QUERY_MISSING: u64 = 40;
 const QUERY_DERIVATION_OUTPUT_MAP: u64 = 41;
+
+/// How the lines begin that a daemon says while it checks its store and that name no problem.
+const NOT_WRONG: [&str; 4] =
+    ["reading the Nix store", "checking path existence", "checking link hashes", "checking store hashes"];
+
+/// Keeps the lines that a daemon says.
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl Progress for Lines {
+    fn start(&self, _: Activity, _: &str, _: Option<u64>) -> TaskId {
+        TaskId(0)
+    }
+    fn advance(&self, _: TaskId, _: u64) {}
+    fn finish(&self, _: TaskId, _: Outcome) {}
+    fn log(&self, _: TaskId, _: &str) {}
+    fn warn(&self, _: &str) {}
+    fn note(&self, line: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+    }
+}
 
 /// What keeps an object from being collected, as the daemon says: a link, or what it knows of a process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,16 +196,26 @@ impl DaemonStore {
         self.call(OPTIMISE_STORE, |_| Ok(()), |answer, _| answer.number().map(drop))
     }
 
-    /// Checks the store; whether something is wrong that could not be repaired.
-    pub fn verify(&self, contents: bool, repair: bool) -> Result<bool, StoreError> {
-        self.call(
+    /// Checks the store; what is wrong and could not be repaired, as the daemon says it.
+    pub fn verify(&self, contents: bool, repair: bool) -> Result<Vec<String>, StoreError> {
+        let mut connection = self.take()?;
+        let lines = Lines::default();
+        let result = connection.call(
             VERIFY_STORE,
+            &lines,
             |out| {
                 out.flag(contents)?;
                 out.flag(repair)
             },
             |answer, _| answer.flag(),
-        )
+        );
+        let failed = self.settle(connection, result)?;
+        let mut lines = lines.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|line| failed && !NOT_WRONG.iter().any(|word| line.starts_with(word)));
+        if failed && lines.is_empty() {
+            lines.push("the daemon says that something is wrong, but not what".to_owned());
+        }
+        Ok(lines)
     }
 
     /// Adds signatures to a valid object.

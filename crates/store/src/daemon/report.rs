@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use nix_formats::worker::{Field, Message};
 
+use super::without_colours;
 use crate::progress::{Activity, Outcome, Progress, Task};
 
 const COPY: u64 = 100;
@@ -49,8 +50,10 @@ impl<'a> Reports<'a> {
             }
             Message::Result { id, kind, fields } => self.result(id, kind, &fields),
             Message::Line(line) => {
-                if let Some(warning) = line.trim_end().strip_prefix("warning: ") {
-                    self.progress.warn(warning);
+                let line = without_colours(line.trim_end());
+                match line.strip_prefix("warning: ") {
+                    Some(warning) => self.progress.warn(warning),
+                    None => self.progress.note(&line),
                 }
             }
             Message::Last | Message::Error(_) => {}

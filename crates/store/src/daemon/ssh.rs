@@ -1,11 +1,21 @@
 //! A daemon on another machine, through the system's `ssh`.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
-use super::connection::Streams;
+use tempfile::NamedTempFile;
+
+use super::connection::{Peer, Streams};
+
+/// How many of the last lines that `ssh` has written an error shows.
+const LAST_LINES: usize = 8;
+/// A longer line is taken in pieces of this many bytes.
+const LONGEST_LINE: u64 = 4096;
 
 /// A host, as `user@host` and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +50,7 @@ impl fmt::Display for SshHost {
 }
 
 /// How `ssh` is started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SshOptions {
     /// The file with the user's key.
     pub key: Option<PathBuf>,
@@ -50,6 +60,10 @@ pub struct SshOptions {
     pub program: Option<String>,
     /// The store of that program, instead of its own.
     pub remote_store: Option<String>,
+    /// The host's own public key, as `ssh-ed25519 AAAA…`; without it, the user's known hosts count.
+    pub host_key: Option<String>,
+    /// Whether what is sent is compressed on the way.
+    pub compress: bool,
 }
 
 impl SshOptions {
@@ -59,6 +73,13 @@ impl SshOptions {
         if let Some(key) = &self.key {
             ssh.arg("-i").arg(key);
         }
+        let known_hosts = self.host_key.as_deref().map(|key| host.known_as(key)).transpose()?;
+        if let Some(file) = &known_hosts {
+            ssh.arg(format!("-oUserKnownHostsFile={}", file.path().display()));
+        }
+        if self.compress {
+            ssh.arg("-C");
+        }
         if let Some(port) = host.port {
             ssh.arg("-p").arg(port.to_string());
         }
@@ -66,14 +87,81 @@ impl SshOptions {
         if let Some(store) = &self.remote_store {
             ssh.arg("--store").arg(store);
         }
-        let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let (output, input) = (child.stdin.take(), child.stdout.take());
+        ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child =
+            ssh.spawn().map_err(|error| io::Error::new(error.kind(), format!("cannot start ssh: {error}")))?;
+        let (output, input, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let missing = || io::Error::other("ssh has no pipes");
+        let errors = errors.ok_or_else(missing)?;
         Ok(Streams {
             input: Box::new(input.ok_or_else(missing)?),
             output: Box::new(output.ok_or_else(missing)?),
-            child: Some(child),
+            peer: Peer::Ssh(SshProcess::new(child, errors, known_hosts)),
         })
+    }
+}
+
+impl SshHost {
+    /// A file of known hosts in which this one has a key.
+    fn known_as(&self, key: &str) -> io::Result<NamedTempFile> {
+        let host = self.destination.rsplit('@').next().unwrap_or_default();
+        let name = match self.port {
+            Some(port) => format!("[{host}]:{port}"),
+            None => host.to_owned(),
+        };
+        let mut file = NamedTempFile::new()?;
+        writeln!(file, "{name} {key}")?;
+        file.flush()?;
+        Ok(file)
+    }
+}
+
+/// A running `ssh`, ended when it is dropped: the daemon at its other end sees that its input is closed.
+pub(super) struct SshProcess {
+    child: Child,
+    said: Arc<Mutex<VecDeque<String>>>,
+    listening: Option<JoinHandle<()>>,
+    _known_hosts: Option<NamedTempFile>,
+}
+
+impl SshProcess {
+    fn new(child: Child, errors: ChildStderr, known_hosts: Option<NamedTempFile>) -> Self {
+        let said = Arc::new(Mutex::new(VecDeque::new()));
+        let lines = Arc::clone(&said);
+        let listening = std::thread::spawn(move || {
+            let mut errors = BufReader::new(errors);
+            let mut line = Vec::new();
+            while (&mut errors).take(LONGEST_LINE).read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                if lines.len() == LAST_LINES {
+                    lines.pop_front();
+                }
+                lines.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+                line.clear();
+            }
+        });
+        Self { child, said, listening: Some(listening), _known_hosts: known_hosts }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it; the last lines that it, or the program that it has started, has complained with.
+    pub fn end(&mut self) -> Vec<String> {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(listening) = self.listening.take() {
+            let _ = listening.join();
+        }
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.drain(..).filter(|line| !line.is_empty()).collect()
+    }
+}
+
+impl Drop for SshProcess {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

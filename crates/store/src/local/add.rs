@@ -69,7 +69,7 @@ impl LocalStore {
             info.content_address = Some(measured.address);
             let unchanged = match (method, algo) {
                 (Method::Nar, HashAlgo::Sha256) => nar_hash == measured.address.hash,
-                _ => self.content_hash(staged, &info)? == measured.address.hash,
+                _ => self.content_hashes(staged, &info)?.contains(&measured.address.hash),
             };
             if !unchanged {
                 return Err(TreeError::Changed { path: source.to_owned() }.into());
@@ -84,7 +84,10 @@ impl LocalStore {
         self.add_missing(&info.path, |staged| {
             let size = unpack(info, nar, staged)?;
             if let Some(address) = info.content_address {
-                check_hash(&info.path, address.hash, self.content_hash(staged, info)?)?;
+                let hashes = self.content_hashes(staged, info)?;
+                if !hashes.contains(&address.hash) {
+                    check_hash(&info.path, address.hash, hashes[0])?;
+                }
             }
             let mut info = info.clone();
             info.nar_size = size;
@@ -137,14 +140,15 @@ impl LocalStore {
         made
     }
 
-    /// The hash that the object's content address is about, of the tree at `tree`.
-    fn content_hash(&self, tree: &Path, info: &PathInfo) -> Result<Hash, StoreError> {
-        let Some(ContentAddress { method, hash }) = info.content_address else { return Ok(info.nar_hash) };
+    /// The hash that the object's content address is about, of the tree at `tree`, as one and as other versions of Nix
+    /// have it.
+    fn content_hashes(&self, tree: &Path, info: &PathInfo) -> Result<[Hash; 2], StoreError> {
+        let Some(ContentAddress { method, hash }) = info.content_address else { return Ok([info.nar_hash; 2]) };
         match method {
-            Method::Text | Method::Flat => hash_file(tree, hash.algo()),
+            Method::Text | Method::Flat => Ok([hash_file(tree, hash.algo())?; 2]),
             Method::Nar => {
                 let hasher = SelfHasher::new(hash.algo(), info.path.hash_part());
-                Ok(fs_nar::dump(tree, &mut fs_nar::everything, hasher)?.finish())
+                Ok(fs_nar::dump(tree, &mut fs_nar::everything, hasher)?.finish_both())
             }
             Method::Git => Err(StoreError::UnsupportedMethod { name: info.path.name().to_owned(), method: "git" }),
         }

@@ -157,6 +157,10 @@ struct Scratch {
 }
 
 impl Store for LocalStore {
+    fn name(&self) -> String {
+        format!("the store in '{}'", self.root().display())
+    }
+
     fn path_info(&self, path: &StorePath) -> Result<Option<PathInfo>, StoreError> {
         self.db.path_info(path)
     }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,7 +11,7 @@ use nix_formats::content_address::Method;
 use nix_formats::derivation::{Derivation, Output};
 use nix_formats::hash::HashAlgo;
 use nix_formats::store_path::StorePath;
-use nix_formats::worker::{DAEMON_MAGIC, Version};
+use nix_formats::worker::Version;
 use store::daemon::{DaemonOptions, DaemonStore};
 use store::fs_nar::everything;
 use store::progress::{Activity, Outcome, Progress, Silent, TaskId};
@@ -229,45 +227,4 @@ fn derivations_are_built_with_their_logs() {
     assert!(deleted.paths.contains(&out) && deleted.bytes > 0, "{deleted:?}");
     assert!(!store.is_valid(&out).unwrap());
     assert_eq!(store.valid_paths(&BTreeSet::from([out]), false).unwrap(), BTreeSet::new());
-}
-
-/// Answers one connection with these bytes, and closes it.
-fn impostor(directory: &Path, answer: Vec<u8>) -> PathBuf {
-    let socket = directory.join(format!("impostor-{}", fs::read_dir(directory).unwrap().count()));
-    let listener = UnixListener::bind(&socket).unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut greeting = [0; 16];
-            let _ = stream.read_exact(&mut greeting);
-            let _ = stream.write_all(&answer);
-            let _ = stream.shutdown(std::net::Shutdown::Write);
-            let _ = stream.read_to_end(&mut Vec::new());
-        }
-    });
-    socket
-}
-
-#[test]
-fn daemons_that_are_none_are_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let words = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-    let greeting = |minor: u64| words(&[DAEMON_MAGIC, 1 << 8 | minor]);
-    for (answer, reason) in [
-        (Vec::new(), ""),
-        (words(&[1, 2]), "greeting"),
-        (greeting(20), "it speaks version 1.20"),
-        (words(&[DAEMON_MAGIC, 2 << 8 | 34, 0]), "it speaks version 2.34"),
-        ([greeting(34), words(&[u64::MAX])].concat(), "a string of"),
-        ([greeting(34), words(&[0, 7])].concat(), "the message 0x7"),
-        ([greeting(37), words(&[0, 1, 0x6f6c_6d67])].concat(), ""),
-    ] {
-        let socket = impostor(dir.path(), answer);
-        let result = DaemonStore::open(&socket, Path::new("/nix/store"), DaemonOptions::default(), Arc::new(Silent));
-        let error = result.err().unwrap().to_string();
-        assert!(error.contains(reason) && error.contains(socket.to_str().unwrap()), "{error}");
-    }
-    let nobody = dir.path().join("nobody");
-    let result = DaemonStore::open(&nobody, Path::new("/nix/store"), DaemonOptions::default(), Arc::new(Silent));
-    assert!(result.err().unwrap().to_string().contains("nobody"));
 }

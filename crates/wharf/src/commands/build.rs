@@ -18,7 +18,9 @@ use crate::target::{BuildArguments, StatisticsArgument, TargetArguments};
 Examples:
   wharf build ./packages/ollama-container.nix   leaves the archive `result`: docker load -i result
   wharf build .#containers                      every image in the set: result-NAME for each
-  wharf build --format oci-layout .#web         a directory for skopeo and the like")]
+  wharf build --format oci-layout .#web         a directory for skopeo and the like
+  wharf build --store daemon .#web              in /nix/store, through this machine's Nix daemon
+  wharf build --builders 'ssh-ng://build@farm x86_64-linux - 8' .#web    on another machine")]
 pub(crate) struct Arguments {
     /// A file, a directory, or a flake reference such as .#name [default: .]
     target: Option<String>,
@@ -52,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
         return dry_run(&project, &derived, settings);
     }
     let paths = project.realise(&derived)?;
-    let artifacts = Artifacts::new(project.store()?, settings, &*progress);
+    let artifacts = Artifacts::new(&**project.store()?, settings, &*progress);
     let mut rows = Vec::new();
     for (one, path) in derived.iter().zip(&paths) {
         let built = artifacts.all_of(&project, one, path)?;
@@ -114,10 +116,10 @@ fn row(one: &Derived, built: &Built, link: Option<&PathBuf>, settings: &Settings
 fn dry_run(project: &project::Project, derived: &[Derived], settings: &Settings) -> Result<i32, Failure> {
     let outlook = project.outlook(derived)?;
     let build: Vec<String> = outlook.build.iter().map(|path| path.to_absolute()).collect();
-    let (download, unpacked) = (outlook.take.download_size(), outlook.take.nar_size());
+    let (download, unpacked) = (outlook.download_size, outlook.nar_size);
     if settings.json {
-        let take = outlook.take.objects().map(
-            |info| json!({ "path": info.path.to_absolute(), "downloadSize": info.file_size, "narSize": info.nar_size }),
+        let take = outlook.take.iter().map(
+            |one| json!({ "path": one.path.to_absolute(), "downloadSize": one.download_size, "narSize": one.nar_size }),
         );
         println!(
             "{}",
@@ -131,7 +133,7 @@ fn dry_run(project: &project::Project, derived: &[Derived], settings: &Settings)
         );
         return Ok(0);
     }
-    let take: Vec<String> = outlook.take.objects().map(|info| info.path.to_absolute()).collect();
+    let take: Vec<String> = outlook.take.iter().map(|one| one.path.to_absolute()).collect();
     if build.is_empty() && take.is_empty() {
         eprintln!("nothing would be built: every result is in the store");
     }

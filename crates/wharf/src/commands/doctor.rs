@@ -2,10 +2,14 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use serde_json::json;
 use store::LocalStore;
+use store::daemon::DaemonOptions;
+use store::progress::Silent;
 
+use crate::daemon;
 use crate::failure::Failure;
 use crate::settings::Settings;
 
@@ -63,6 +67,16 @@ pub(crate) fn run(_: &Arguments, settings: &Settings) -> Result<i32, Failure> {
 }
 
 fn store(settings: &Settings) -> Finding {
+    if let Some(address) = &settings.daemon {
+        let opened = daemon::open(address, DaemonOptions::default(), settings, Arc::new(Silent));
+        return match opened.and_then(|store| Ok((store.nix_version()?, store.trusts_us()?))) {
+            Ok((version, trusted)) => {
+                let trust = trusted.map_or("", |trusted| if trusted { ", which trusts you" } else { "" });
+                Finding::Good(format!("Nix {version}{trust}"))
+            }
+            Err(failure) => Finding::Bad(failure.message().to_owned()),
+        };
+    }
     match LocalStore::open(&settings.data) {
         Ok(_) => Finding::Good(settings.data.display().to_string()),
         Err(error) => Finding::Bad(format!("{error}; choose another place with --store or WHARF_HOME")),

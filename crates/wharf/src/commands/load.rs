@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let project = arguments.what.open(settings, &arguments.how, progress.clone(), true)?;
     let derived = project.derivations(&target)?;
     let paths = project.realise(&derived)?;
-    let artifacts = Artifacts::new(project.store()?, settings, &*progress);
+    let artifacts = Artifacts::new(&**project.store()?, settings, &*progress);
     let mut names = Vec::new();
     for (one, path) in derived.iter().zip(&paths) {
         let summary = artifacts.image(&one.name, path)?;

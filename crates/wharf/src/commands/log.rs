@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 
 use nix_formats::store_path::StorePath;
+use store::daemon::DaemonOptions;
 use store::{LocalStore, Store};
 
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::target::{BuildArguments, TargetArguments};
-use crate::{output, progress};
+use crate::{daemon, output, progress};
 
 /// Print what a builder wrote
 #[derive(clap::Args)]
@@ -46,21 +47,30 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
 }
 
 fn deriver(path: &StorePath, settings: &Settings) -> Result<StorePath, Failure> {
-    let info = LocalStore::open(&settings.data)?.require(path)?;
+    let info = match &settings.daemon {
+        None => LocalStore::open(&settings.data)?.require(path)?,
+        Some(address) => {
+            let progress = progress::observer(settings);
+            daemon::open(address, DaemonOptions::default(), settings, progress)?.require(path)?
+        }
+    };
     info.deriver.ok_or_else(|| Failure::new(format!("no derivation made '{}': it was added", path.to_absolute())))
 }
 
 pub(crate) fn print_log(derivation: &StorePath, settings: &Settings) -> Result<i32, Failure> {
-    let store = LocalStore::open(&settings.data)?;
-    let file = build::log_path(&store.log_dir(), derivation);
-    let input = File::open(&file).map_err(|error| match error.kind() {
+    // A daemon keeps the logs of what it has built; what Wharf's own builders have said is in its own directory.
+    let theirs = settings.daemon.as_ref().and_then(|address| address.root());
+    let roots = theirs.into_iter().chain([settings.data.as_path()]);
+    let files: Vec<_> = roots.map(|root| build::log_path(&root.join("nix/var/log/nix"), derivation)).collect();
+    let file = files.iter().find(|file| file.exists()).unwrap_or(&files[files.len() - 1]);
+    let input = File::open(file).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::new(format!("there is no log of '{}'", derivation.to_absolute()))
             .help("a builder that writes nothing, or that never ran here, leaves none"),
-        _ => Failure::io("read", &file, error),
+        _ => Failure::io("read", file, error),
     })?;
     let mut out = io::stdout().lock();
     io::copy(&mut bzip2::read::MultiBzDecoder::new(input), &mut out)
         .and_then(|_| out.flush())
-        .map_err(|error| Failure::io("print", &file, output::unless_nobody_reads(error)))?;
+        .map_err(|error| Failure::io("print", file, output::unless_nobody_reads(error)))?;
     Ok(0)
 }

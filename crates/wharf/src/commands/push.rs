@@ -107,7 +107,7 @@ fn build(arguments: &Arguments, settings: &Settings) -> Result<Vec<serde_json::V
     let project = arguments.what.open(settings, &how, progress.clone(), true)?;
     let derived = project.derivations(&target)?;
     let paths = if arguments.no_store { Vec::new() } else { project.realise(&derived)? };
-    let artifacts = Artifacts::new(project.store()?, settings, &*progress);
+    let artifacts = Artifacts::new(&**project.store()?, settings, &*progress);
     let options = options(arguments, settings)?;
     let mut rows = Vec::new();
     for (number, one) in derived.iter().enumerate() {

@@ -93,7 +93,7 @@ impl Resolver<'_> {
             .collect();
         // All at once, so that builds run side by side.
         let mut paths = self.project.realise(&derived)?.into_iter();
-        let artifacts = Artifacts::new(self.project.store()?, self.settings, self.progress);
+        let artifacts = Artifacts::new(&**self.project.store()?, self.settings, self.progress);
         let mut resolved = Images::new();
         for (container, image) in images {
             let found = match (image, image_path(image, &mut paths)) {

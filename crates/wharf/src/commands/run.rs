@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     };
     runs_here(one)?;
     let paths = project.realise(&derived)?;
-    let artifacts = Artifacts::new(project.store()?, settings, &*progress);
+    let artifacts = Artifacts::new(&**project.store()?, settings, &*progress);
     let summary = artifacts.image(&one.name, &paths[0])?;
     if arguments.tty && !std::io::stdin().is_terminal() {
         return Err(Failure::usage("--tty needs a terminal, and standard input is none").help("leave -t out"));

@@ -8,10 +8,11 @@ use eval::print::plain;
 use eval::xml::XmlOptions;
 use eval::{Attrs, AttrsBuilder, Interp, Origin, StrBuilder, Symbol, Value, json, xml};
 use project::{Argument, Derived, Error, Project, instantiable};
-use store::Store;
+use store::daemon::DaemonOptions;
 use store::progress::Progress;
 
 use super::arguments::{Mode, Output, Request};
+use crate::daemon;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::target::{self, BuildArguments};
@@ -33,7 +34,14 @@ pub(super) fn perform(request: &Request, settings: &Settings, progress: Arc<dyn 
     options.write = request.writes.unwrap_or(request.mode == Mode::Instantiate);
     options.fetching.offline = request.offline;
     if let Some(store) = &request.store {
-        options.data = std::path::absolute(store).map_err(|error| Failure::io("resolve", store, error))?;
+        match store.to_str().map(daemon::address).transpose()?.flatten() {
+            Some(address) => {
+                options.daemon = Some(project::Daemon { address, options: DaemonOptions::default() });
+            }
+            None => {
+                options.data = std::path::absolute(store).map_err(|error| Failure::io("resolve", store, error))?;
+            }
+        }
     }
     let work = Work { request, here: options.directory.clone(), writes: options.write };
     let project = Project::new(options);

@@ -1,6 +1,7 @@
 //! The command line from outside: what users type, and what they get.
 
 mod accounts;
+mod daemon;
 mod docker_host;
 mod eval_cache;
 mod frame;

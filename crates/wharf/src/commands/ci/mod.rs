@@ -19,9 +19,9 @@ enum Subcommand {
     /// Write the pipeline that builds and pushes containers
     Init(init::Arguments),
     /// Print the containers whose derivations a registry does not have yet
-    Plan(plan::Arguments),
+    Plan(Box<plan::Arguments>),
     /// Build a container, push it by digest, then tag it
-    Push(push::Arguments),
+    Push(Box<push::Arguments>),
 }
 
 pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {

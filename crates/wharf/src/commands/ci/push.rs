@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
         return Err(Failure::usage(format!("{} has {} images, and one is pushed", arguments.target, derived.len())));
     };
     let paths = project.realise(&derived)?;
-    let artifacts = Artifacts::new(project.store()?, settings, &*progress);
+    let artifacts = Artifacts::new(&**project.store()?, settings, &*progress);
     let images = artifacts.images(&project, one, &paths[0])?;
     let image = &images[0];
     let done = Planned {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix_formats::content_address::Method;
 use nix_formats::hash::{Hash, HashAlgo, Hasher};
 use serde_json::{Value, json};
-use store::{LocalStore, Store, fs_nar};
+use store::{Store, fs_nar};
 
 use super::paths::{parse, parse_inside};
 use crate::failure::Failure;
@@ -83,7 +83,7 @@ pub(super) struct Cat {
     path: String,
 }
 
-pub(super) fn add(store: &LocalStore, arguments: &Add) -> Result<i32, Failure> {
+pub(super) fn add(store: &dyn Store, arguments: &Add) -> Result<i32, Failure> {
     let absolute = arguments.path.canonicalize().map_err(|error| Failure::io("find", &arguments.path, error))?;
     let name = match (&arguments.name, absolute.file_name().and_then(|name| name.to_str())) {
         (Some(name), _) => name.clone(),
@@ -95,10 +95,15 @@ pub(super) fn add(store: &LocalStore, arguments: &Add) -> Result<i32, Failure> {
     Ok(0)
 }
 
-pub(super) fn dump(store: &LocalStore, arguments: &Dump) -> Result<i32, Failure> {
+pub(super) fn dump(store: &dyn Store, arguments: &Dump) -> Result<i32, Failure> {
     let path = parse(&arguments.path)?;
     store.require(&path)?;
-    write_archive(&store.real_path(&path))
+    let mut out = io::BufWriter::with_capacity(1 << 18, io::stdout().lock());
+    store.write_nar(&path, &mut out)?;
+    let written = out.flush();
+    written
+        .map_err(|error| Failure::io("write the archive of", Path::new(&arguments.path), unless_nobody_reads(error)))?;
+    Ok(0)
 }
 
 pub(super) fn dump_path(arguments: &DumpPath) -> Result<i32, Failure> {
@@ -144,7 +149,7 @@ fn flat_hash(path: &Path, algo: HashAlgo) -> Result<Hash, Failure> {
     Ok(hasher.finish())
 }
 
-pub(super) fn cat(store: &LocalStore, arguments: &Cat) -> Result<i32, Failure> {
+pub(super) fn cat(store: &dyn Store, arguments: &Cat) -> Result<i32, Failure> {
     let path = inside(store, &arguments.path)?;
     let metadata = path.symlink_metadata().map_err(|error| Failure::io("read", &path, error))?;
     if !metadata.is_file() {
@@ -157,7 +162,7 @@ pub(super) fn cat(store: &LocalStore, arguments: &Cat) -> Result<i32, Failure> {
     Ok(0)
 }
 
-pub(super) fn ls(store: &LocalStore, arguments: &Ls, settings: &Settings) -> Result<i32, Failure> {
+pub(super) fn ls(store: &dyn Store, arguments: &Ls, settings: &Settings) -> Result<i32, Failure> {
     let path = inside(store, &arguments.path)?;
     if settings.json {
         println!("{}", json!({ "schema": 1, "root": tree(&path, arguments.recursive, 0)? }));
@@ -169,7 +174,7 @@ pub(super) fn ls(store: &LocalStore, arguments: &Ls, settings: &Settings) -> Res
 
 /// Where a path in an object really is. No symlink leads out of the object, since none but the path's own object is looked
 /// at and none of its parts may be one.
-fn inside(store: &LocalStore, text: &str) -> Result<PathBuf, Failure> {
+fn inside(store: &dyn Store, text: &str) -> Result<PathBuf, Failure> {
     let (object, rest) = parse_inside(text)?;
     store.require(&object)?;
     let mut path = store.real_path(&object);

@@ -86,7 +86,7 @@ pub(super) struct Copy {
     network: NetworkArguments,
 }
 
-pub(super) fn push(store: &LocalStore, arguments: &Push, settings: &Settings) -> Result<i32, Failure> {
+pub(super) fn push(store: &dyn Store, arguments: &Push, settings: &Settings) -> Result<i32, Failure> {
     let reach = Reach::new(settings, &arguments.network, &TrustArguments::default())?;
     let cache = open_cache(&arguments.cache, &reach.caches)?;
     let paths = parse_all(&arguments.paths)?;
@@ -100,7 +100,11 @@ pub(super) fn copy(arguments: &Copy, settings: &Settings) -> Result<i32, Failure
     let from = End::open(arguments.from.as_deref(), true, &reach, settings)?;
     let to = End::open(arguments.to.as_deref(), false, &reach, settings)?;
     let progress = progress::observer(settings);
-    let shown = arguments.to.clone().unwrap_or_else(|| settings.data.display().to_string());
+    let own = || match &settings.daemon {
+        Some(_) => "the daemon's store".to_owned(),
+        None => settings.data.display().to_string(),
+    };
+    let shown = arguments.to.clone().unwrap_or_else(own);
     if arguments.dry_run {
         let (End::Cache(address, _), End::Store(to)) = (&from, &to) else {
             return Err(Failure::usage("--dry-run is for what is copied from a binary cache into a store"));

@@ -2,12 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use build::{Builder, DaemonBuilder};
 use indicatif::HumanBytes;
 use nix_formats::store_path::StorePath;
 use serde_json::json;
-use store::LocalStore;
 use store::local::GcOptions;
+use store::{DaemonStore, LocalStore, Store};
 
+use super::opened::Opened;
 use crate::artifacts;
 use crate::failure::Failure;
 use crate::progress;
@@ -36,7 +38,28 @@ pub(super) struct Arguments {
     max_freed: Option<u64>,
 }
 
-pub(super) fn run(store: &LocalStore, arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
+pub(super) fn run(store: &Opened, arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
+    let (paths, bytes) = match store {
+        Opened::Own(store) => collect(store, arguments, settings)?,
+        Opened::Daemon(store) => collect_by_daemon(store, arguments, settings)?,
+    };
+    if settings.json {
+        let paths: Vec<_> = paths.iter().map(StorePath::to_absolute).collect();
+        println!("{}", json!({ "schema": 1, "paths": paths, "bytes": bytes, "deleted": !arguments.dry_run }));
+        return Ok(0);
+    }
+    if arguments.dry_run {
+        paths.iter().for_each(|path| println!("{}", path.to_absolute()));
+    }
+    let would = if arguments.dry_run { "would free" } else { "freed" };
+    eprintln!("{would} {} of {} objects and of archives without a link", HumanBytes(bytes), paths.len());
+    Ok(0)
+}
+
+/// What a collection has deleted, or would, and how many bytes that is.
+type Collected = (Vec<StorePath>, u64);
+
+fn collect(store: &LocalStore, arguments: &Arguments, settings: &Settings) -> Result<Collected, Failure> {
     let archives = artifacts::collect(settings, arguments.dry_run)?;
     let excess = match arguments.max_size {
         Some(size) => Some(store.total_size()?.saturating_sub(size)),
@@ -49,21 +72,42 @@ pub(super) fn run(store: &LocalStore, arguments: &Arguments, settings: &Settings
         keep_registered_since: arguments.keep_days.map(|days| now - i64::from(days) * DAY),
     };
     let collected = store.collect_garbage(&options, &*progress::observer(settings))?;
-    let bytes = collected.bytes + archives;
-    if settings.json {
-        let paths: Vec<_> = collected.paths.iter().map(StorePath::to_absolute).collect();
-        println!("{}", json!({ "schema": 1, "paths": paths, "bytes": bytes, "deleted": !arguments.dry_run }));
-        return Ok(0);
+    if !arguments.dry_run {
+        let there = |path: &StorePath| Ok::<_, Failure>(store.is_valid(path)?);
+        Builder::realisations(store).forget_unless(there)?;
     }
-    if arguments.dry_run {
-        collected.paths.iter().for_each(|path| println!("{}", path.to_absolute()));
-    }
-    let would = if arguments.dry_run { "would free" } else { "freed" };
-    eprintln!("{would} {} of {} objects and of archives without a link", HumanBytes(bytes), collected.paths.len());
-    Ok(0)
+    Ok((collected.paths.into_iter().collect(), collected.bytes + archives))
 }
 
-pub(super) fn optimise(store: &LocalStore, settings: &Settings) -> Result<i32, Failure> {
+/// A daemon knows what may go, but not what is old or how much there is.
+fn collect_by_daemon(store: &DaemonStore, arguments: &Arguments, settings: &Settings) -> Result<Collected, Failure> {
+    for (name, given) in [("--keep-days", arguments.keep_days.is_some()), ("--max-size", arguments.max_size.is_some())]
+    {
+        if given {
+            return Err(Failure::usage(format!("a Nix daemon collects garbage without '{name}'"))
+                .help("it knows --dry-run and --max-freed SIZE"));
+        }
+    }
+    let archives = artifacts::collect(settings, arguments.dry_run)?;
+    let collected = store.collect_garbage(arguments.dry_run, arguments.max_freed)?;
+    if !arguments.dry_run {
+        let there = |path: &StorePath| Ok::<_, Failure>(store.is_valid(path)?);
+        DaemonBuilder::realisations(&settings.data).forget_unless(there)?;
+    }
+    Ok((collected.paths.into_iter().collect(), collected.bytes + archives))
+}
+
+pub(super) fn optimise(store: &Opened, settings: &Settings) -> Result<i32, Failure> {
+    let store = match store {
+        Opened::Own(store) => store,
+        Opened::Daemon(store) => {
+            store.optimise()?;
+            if !settings.json {
+                eprintln!("the daemon has linked files that are the same as others");
+            }
+            return Ok(0);
+        }
+    };
     let gained = store.optimise(&*progress::observer(settings))?;
     if settings.json {
         println!("{}", json!({ "schema": 1, "files": gained.files, "bytes": gained.bytes }));

@@ -5,6 +5,7 @@ mod copy;
 mod ends;
 mod gc;
 mod key;
+mod opened;
 mod path_info;
 mod paths;
 mod repair;
@@ -13,10 +14,9 @@ mod sign;
 mod verify;
 mod why_depends;
 
-use store::LocalStore;
-
 use crate::failure::Failure;
 use crate::settings::Settings;
+use opened::Opened;
 
 /// Look after the store: what is in it, is it whole, what may go; and copy it to and from binary caches
 #[derive(clap::Args)]
@@ -69,20 +69,20 @@ enum Subcommand {
 }
 
 pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
-    let store = || LocalStore::open(&settings.data);
+    let store = || Opened::open(settings);
     match &arguments.command {
-        Subcommand::Push(arguments) => copy::push(&store()?, arguments, settings),
+        Subcommand::Push(arguments) => copy::push(&*store()?, arguments, settings),
         Subcommand::Copy(arguments) => copy::copy(arguments, settings),
         Subcommand::Sign(arguments) => sign::run(arguments, settings),
         Subcommand::Key(arguments) => key::run(arguments),
         Subcommand::PathInfo(arguments) => path_info::run(arguments, settings),
-        Subcommand::Closure(arguments) => paths::closure(&store()?, arguments),
-        Subcommand::WhyDepends(arguments) => why_depends::run(&store()?, arguments, settings),
-        Subcommand::RealPath(arguments) => paths::real_path(&store()?, arguments),
-        Subcommand::Ls(arguments) => archive::ls(&store()?, arguments, settings),
-        Subcommand::Cat(arguments) => archive::cat(&store()?, arguments),
-        Subcommand::Add(arguments) => archive::add(&store()?, arguments),
-        Subcommand::Dump(arguments) => archive::dump(&store()?, arguments),
+        Subcommand::Closure(arguments) => paths::closure(&*store()?, arguments),
+        Subcommand::WhyDepends(arguments) => why_depends::run(&*store()?, arguments, settings),
+        Subcommand::RealPath(arguments) => paths::real_path(store()?.with_files()?, arguments),
+        Subcommand::Ls(arguments) => archive::ls(store()?.with_files()?, arguments, settings),
+        Subcommand::Cat(arguments) => archive::cat(store()?.with_files()?, arguments),
+        Subcommand::Add(arguments) => archive::add(&*store()?, arguments),
+        Subcommand::Dump(arguments) => archive::dump(&*store()?, arguments),
         Subcommand::DumpPath(arguments) => archive::dump_path(arguments),
         Subcommand::Hash(arguments) => archive::hash(arguments, settings),
         Subcommand::Verify(arguments) => verify::run(&store()?, arguments, settings),

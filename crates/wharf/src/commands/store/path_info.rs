@@ -5,8 +5,9 @@ use indicatif::HumanBytes;
 use nix_formats::store_path::StorePath;
 use serde_json::{Value, json};
 use store::cache::{BinaryCache, CacheOptions};
-use store::{LocalStore, PathInfo, Store};
+use store::{PathInfo, Store};
 
+use super::opened::Opened;
 use super::paths::parse_all;
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -76,7 +77,7 @@ pub(super) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
 }
 
 fn from_store(arguments: &Arguments, settings: &Settings) -> Result<Vec<Row>, Failure> {
-    let store = LocalStore::open(&settings.data)?;
+    let store = Opened::open(settings)?;
     let paths: Vec<StorePath> = match &arguments.paths[..] {
         [] => store.all_paths()?.into_iter().collect(),
         paths if arguments.recursive => store.closure(&parse_all(paths)?)?.into_iter().collect(),
@@ -85,7 +86,7 @@ fn from_store(arguments: &Arguments, settings: &Settings) -> Result<Vec<Row>, Fa
     let row = |path: &StorePath| -> Result<Row, Failure> {
         let info = store.require(path)?;
         let closure_size = match arguments.closure_size {
-            true => Some(closure_size(&store, path)?),
+            true => Some(closure_size(&*store, path)?),
             false => None,
         };
         Ok(Row { info, closure_size, download: None })
@@ -93,7 +94,7 @@ fn from_store(arguments: &Arguments, settings: &Settings) -> Result<Vec<Row>, Fa
     paths.iter().map(row).collect()
 }
 
-fn closure_size(store: &LocalStore, path: &StorePath) -> Result<u64, Failure> {
+fn closure_size(store: &dyn Store, path: &StorePath) -> Result<u64, Failure> {
     let closure = store.closure(std::slice::from_ref(path))?;
     let sizes = closure.iter().map(|path| Ok(store.require(path)?.nar_size));
     sizes.sum::<Result<u64, Failure>>()

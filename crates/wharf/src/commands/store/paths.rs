@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
 use nix_formats::store_path::StorePath;
-use store::{LocalStore, Store};
+use store::Store;
 
 use crate::failure::Failure;
 
@@ -16,13 +16,13 @@ pub(super) struct Paths {
     pub(super) paths: Vec<String>,
 }
 
-pub(super) fn closure(store: &LocalStore, arguments: &Paths) -> Result<i32, Failure> {
+pub(super) fn closure(store: &dyn Store, arguments: &Paths) -> Result<i32, Failure> {
     let closure = store.closure(&parse_all(&arguments.paths)?)?;
     closure.iter().for_each(|path| println!("{}", path.to_absolute()));
     Ok(0)
 }
 
-pub(super) fn real_path(store: &LocalStore, arguments: &Paths) -> Result<i32, Failure> {
+pub(super) fn real_path(store: &dyn Store, arguments: &Paths) -> Result<i32, Failure> {
     parse_all(&arguments.paths)?.iter().for_each(|path| println!("{}", store.real_path(path).display()));
     Ok(0)
 }

@@ -1,9 +1,9 @@
 //! `wharf store repair`.
 
 use nix_formats::store_path::StorePath;
-use store::LocalStore;
 use store::local::VerifyOptions;
 
+use super::opened::Opened;
 use super::paths::parse_all;
 use crate::failure::Failure;
 use crate::progress;
@@ -18,7 +18,11 @@ pub(super) struct Arguments {
     substituters: SubstituterArguments,
 }
 
-pub(super) fn run(store: &LocalStore, arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
+pub(super) fn run(store: &Opened, arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
+    let Opened::Own(store) = store else {
+        return Err(Failure::usage("a Nix daemon repairs its store itself")
+            .help("`wharf store verify --contents --repair --store daemon` has it do so"));
+    };
     let progress = progress::observer(settings);
     let damaged: Vec<StorePath> = match &arguments.paths[..] {
         [] => {

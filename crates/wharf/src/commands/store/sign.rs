@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use fetch::open_cache;
 use nix_formats::signature::SecretKey;
-use store::{LocalStore, Store};
 
 use super::key;
+use super::opened::Opened;
 use super::paths::parse_all;
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
             added
         }
         None => {
-            let store = LocalStore::open(&settings.data)?;
+            let store = Opened::open(settings)?;
             let paths = match arguments.recursive {
                 true => store.closure(&paths)?.into_iter().collect(),
                 false => paths,
@@ -66,14 +66,17 @@ pub(super) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     Ok(0)
 }
 
-fn sign(store: &LocalStore, path: &nix_formats::store_path::StorePath, keys: &[SecretKey]) -> Result<usize, Failure> {
+fn sign(store: &Opened, path: &nix_formats::store_path::StorePath, keys: &[SecretKey]) -> Result<usize, Failure> {
     let info = store.require(path)?;
     let fingerprint = info.fingerprint();
     let mut signatures = info.signatures.clone();
     signatures.extend(keys.iter().map(|key| key.sign(fingerprint.as_bytes())));
     let added = signatures.len() - info.signatures.len();
     if added > 0 {
-        store.set_signatures(path, &signatures)?;
+        match store {
+            Opened::Own(store) => store.set_signatures(path, &signatures)?,
+            Opened::Daemon(store) => store.add_signatures(path, &signatures.into_iter().collect::<Vec<_>>())?,
+        }
     }
     Ok(added)
 }

@@ -1,8 +1,8 @@
 //! `wharf store verify`.
 
 use store::local::VerifyOptions;
-use store::{LocalStore, Store};
 
+use super::opened::Opened;
 use super::paths::parse_all;
 use crate::failure::Failure;
 use crate::progress;
@@ -32,13 +32,18 @@ pub(super) struct Arguments {
     trust: TrustArguments,
 }
 
-pub(super) fn run(store: &LocalStore, arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
+pub(super) fn run(store: &Opened, arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
     let problems: Vec<String> = match arguments.signed {
         true => unsigned(store, arguments, settings)?,
         false => {
             let options = VerifyOptions { contents: arguments.contents, repair: arguments.repair };
-            let problems = store.verify(options, &*progress::observer(settings))?;
-            problems.iter().map(ToString::to_string).collect()
+            match store {
+                Opened::Own(store) => {
+                    let problems = store.verify(options, &*progress::observer(settings))?;
+                    problems.iter().map(ToString::to_string).collect()
+                }
+                Opened::Daemon(store) => store.verify(arguments.contents, arguments.repair)?,
+            }
         }
     };
     if settings.json {
@@ -54,14 +59,22 @@ pub(super) fn run(store: &LocalStore, arguments: &Arguments, settings: &Settings
         }
         count if arguments.signed => Err(Failure::new(format!("{count} objects are signed by no trusted key"))
             .help("name more keys with --extra-trusted-public-keys, or sign them with `wharf store sign`")),
-        count => Err(Failure::new(format!("the store in {} has {count} problems", settings.data.display())).help(
+        count => Err(Failure::new(format!("{} has {count} problems", named(store, settings))).help(
             "`wharf store repair` takes good copies from binary caches\n`wharf store verify --repair` forgets what is \
              damaged, so that it is made again",
         )),
     }
 }
 
-fn unsigned(store: &LocalStore, arguments: &Arguments, settings: &Settings) -> Result<Vec<String>, Failure> {
+/// The store, for people.
+fn named(store: &Opened, settings: &Settings) -> String {
+    match store {
+        Opened::Own(_) => format!("the store in {}", settings.data.display()),
+        Opened::Daemon(store) => format!("the store of the daemon at {}", store.address()),
+    }
+}
+
+fn unsigned(store: &Opened, arguments: &Arguments, settings: &Settings) -> Result<Vec<String>, Failure> {
     let reach = Reach::new(settings, &NetworkArguments::default(), &arguments.trust)?;
     let keys = reach.keys.as_deref().unwrap_or_default();
     let paths = match &arguments.paths[..] {

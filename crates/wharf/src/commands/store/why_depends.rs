@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use nix_formats::store_path::StorePath;
 use serde_json::json;
-use store::{LocalStore, Store};
+use store::Store;
 
 use super::paths::parse;
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     dependency: String,
 }
 
-pub(super) fn run(store: &LocalStore, arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
+pub(super) fn run(store: &dyn Store, arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
     let (from, to) = (parse(&arguments.object)?, parse(&arguments.dependency)?);
     let way = shortest_way(store, &from, &to)?;
     if settings.json {
@@ -43,7 +43,7 @@ pub(super) fn run(store: &LocalStore, arguments: &Arguments, settings: &Settings
 }
 
 /// The objects from one to another, each of which refers to the next.
-fn shortest_way(store: &LocalStore, from: &StorePath, to: &StorePath) -> Result<Option<Vec<StorePath>>, Failure> {
+fn shortest_way(store: &dyn Store, from: &StorePath, to: &StorePath) -> Result<Option<Vec<StorePath>>, Failure> {
     store.require(from)?;
     let mut referrers: BTreeMap<StorePath, Option<StorePath>> = BTreeMap::from([(from.clone(), None)]);
     let mut queue = VecDeque::from([from.clone()]);

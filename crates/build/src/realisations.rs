@@ -1,0 +1,95 @@
+//! Notes of which objects the outputs of derivations are, where the derivations do not say so.
+//!
+//! A note is a symlink `<base name of the derivation>!<output>` to the object's path. Losing one costs a build.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix_formats::store_path::StorePath;
+
+use crate::error::BuildError;
+
+/// The notes in a directory.
+#[derive(Debug, Clone)]
+pub struct Realisations {
+    directory: PathBuf,
+}
+
+impl Realisations {
+    /// Notes in this directory, which is made when the first is taken.
+    pub fn new(directory: impl Into<PathBuf>) -> Realisations {
+        Realisations { directory: directory.into() }
+    }
+
+    /// The object that an output was when it was last built. It need not be in a store any more.
+    pub fn find(&self, derivation: &StorePath, output: &str) -> Option<StorePath> {
+        path_of(&fs::read_link(self.place(derivation, output)).ok()?)
+    }
+
+    /// Notes down an object, in place of what was noted before.
+    pub(crate) fn note(&self, derivation: &StorePath, output: &str, path: &StorePath) -> Result<(), BuildError> {
+        let place = self.place(derivation, output);
+        fs::create_dir_all(&self.directory).map_err(BuildError::file("create the directory", &self.directory))?;
+        let temporary = tempfile::Builder::new().prefix(".new-").tempdir_in(&self.directory);
+        let temporary = temporary.map_err(BuildError::file("write in", &self.directory))?;
+        let link = temporary.path().join("link");
+        std::os::unix::fs::symlink(path.to_absolute(), &link)
+            .and_then(|()| fs::rename(&link, &place))
+            .map_err(BuildError::file("write the note", &place))
+    }
+
+    /// Forgets the notes of objects that are not in the store any more, as `is_there` says.
+    ///
+    /// # Errors
+    /// The directory cannot be read or written, or `is_there` fails.
+    pub fn forget_unless<E: From<io::Error>>(
+        &self,
+        mut is_there: impl FnMut(&StorePath) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let link: PathBuf = entry?.path();
+            let target = fs::read_link(&link).ok().and_then(|target| path_of(&target));
+            if let Some(target) = target
+                && !is_there(&target)?
+            {
+                fs::remove_file(&link)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self, derivation: &StorePath, output: &str) -> PathBuf {
+        self.directory.join(format!("{}!{output}", derivation.base_name()))
+    }
+}
+
+fn path_of(target: &Path) -> Option<StorePath> {
+    StorePath::from_absolute(target.as_os_str().as_encoded_bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_found_until_its_object_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let notes = Realisations::new(directory.path().join("notes"));
+        let path = |name: &str| StorePath::from_base_name(format!("0c6rn30q4frawknapgwq386zq358m8r6-{name}")).unwrap();
+        assert_eq!(notes.find(&path("d.drv"), "out"), None);
+        for object in ["a", "b"] {
+            notes.note(&path("d.drv"), "out", &path(object)).unwrap();
+            assert_eq!(notes.find(&path("d.drv"), "out"), Some(path(object)));
+        }
+        assert_eq!(notes.find(&path("d.drv"), "dev"), None);
+        notes.forget_unless(|_| io::Result::Ok(true)).unwrap();
+        assert_eq!(notes.find(&path("d.drv"), "out"), Some(path("b")));
+        notes.forget_unless(|_| io::Result::Ok(false)).unwrap();
+        assert_eq!(notes.find(&path("d.drv"), "out"), None);
+    }
+}

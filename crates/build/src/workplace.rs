@@ -1,0 +1,37 @@
+//! What every build here needs, whichever store it is for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use store::Store;
+use store::progress::{Progress, Silent};
+
+use crate::builtin::Builtin;
+use crate::options::Options;
+
+/// What every build here needs.
+pub(crate) struct Workplace {
+    /// Has the inputs.
+    pub store: Arc<dyn Store>,
+    pub options: Options,
+    /// The builders that are part of the program, by name.
+    pub builtins: BTreeMap<String, Box<dyn Builtin>>,
+    pub progress: Arc<dyn Progress>,
+    /// Where logs go.
+    pub log_dir: PathBuf,
+    /// Where the directories of failed builds are kept.
+    pub kept: PathBuf,
+}
+
+impl Workplace {
+    /// One without builtin builders that reports to nobody.
+    pub fn new(store: Arc<dyn Store>, options: Options, log_dir: PathBuf, kept: PathBuf) -> Workplace {
+        Workplace { store, options, builtins: BTreeMap::new(), progress: Arc::new(Silent), log_dir, kept }
+    }
+
+    /// Adds a builtin builder, in place of one with the same name.
+    pub fn add(&mut self, builtin: Box<dyn Builtin>) {
+        self.builtins.insert(builtin.name().to_owned(), builtin);
+    }
+}

@@ -1,0 +1,219 @@
+//! Daemons that are none, or that lie: each is a named error, and nothing of what they say is registered.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix_formats::content_address::Method;
+use nix_formats::hash::{Hash, HashAlgo};
+use nix_formats::store_path::StorePath;
+use nix_formats::worker::{DAEMON_MAGIC, WireWriter};
+use store::daemon::{DaemonOptions, DaemonStore, Watching};
+use store::fs_nar::everything;
+use store::local::VerifyOptions;
+use store::progress::Silent;
+use store::{PathInfo, Store, StoreError};
+
+use crate::{Fixture, staged};
+
+/// "The answer follows" and "this is an error", as a daemon says them.
+const LAST: u64 = 0x616c_7473;
+const ERROR: u64 = 0x6378_7470;
+
+/// Answers one connection with these bytes, and closes it.
+fn impostor(directory: &Path, answer: Vec<u8>) -> PathBuf {
+    let socket = directory.join(format!("impostor-{}", fs::read_dir(directory).unwrap().count()));
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut greeting = [0; 16];
+            let _ = stream.read_exact(&mut greeting);
+            let _ = stream.write_all(&answer);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    socket
+}
+
+#[test]
+fn daemons_that_are_none_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let greeting = |minor: u64| words(&[DAEMON_MAGIC, 1 << 8 | minor]);
+    for (answer, reason) in [
+        (Vec::new(), ""),
+        (words(&[1, 2]), "greeting"),
+        (greeting(20), "it speaks version 1.20"),
+        (words(&[DAEMON_MAGIC, 2 << 8 | 34, 0]), "it speaks version 2.34"),
+        ([greeting(34), words(&[u64::MAX])].concat(), "a string of"),
+        ([greeting(34), words(&[0, 7])].concat(), "the message 0x7"),
+        ([greeting(37), words(&[0, 1, 0x6f6c_6d67])].concat(), ""),
+    ] {
+        let socket = impostor(dir.path(), answer);
+        let result = DaemonStore::open(&socket, Path::new("/nix/store"), DaemonOptions::default(), Arc::new(Silent));
+        let error = result.err().unwrap().to_string();
+        assert!(error.contains(reason) && error.contains(socket.to_str().unwrap()), "{error}");
+    }
+    let nobody = dir.path().join("nobody");
+    let result = DaemonStore::open(&nobody, Path::new("/nix/store"), DaemonOptions::default(), Arc::new(Silent));
+    assert!(result.err().unwrap().to_string().contains("nobody"));
+}
+
+fn words(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// What a daemon says until it is told its options.
+fn opened() -> Vec<u8> {
+    let mut bytes = words(&[DAEMON_MAGIC, 1 << 8 | 34]);
+    WireWriter::new(&mut bytes).string("2.8.0").unwrap();
+    bytes.extend(words(&[LAST, LAST]));
+    bytes
+}
+
+/// What a daemon answers when it is asked for an object.
+fn info(hash: Hash, size: u64, references: &[&str]) -> Vec<u8> {
+    let mut bytes = words(&[LAST, 1]);
+    let mut writer = WireWriter::new(&mut bytes);
+    writer.string("").unwrap();
+    writer.string(&hash.to_hex()).unwrap();
+    writer.strings(references).unwrap();
+    [0, size, 0, 0].into_iter().for_each(|number| writer.number(number).unwrap());
+    writer.string("").unwrap();
+    bytes
+}
+
+fn path() -> StorePath {
+    StorePath::from_absolute("/nix/store/7h7qgvs4kgzsn8a6rb273saxyqh4jxlz-x").unwrap()
+}
+
+fn open(socket: &Path) -> DaemonStore {
+    // Nothing of such a daemon lies on this machine.
+    let store_dir = socket.with_file_name("nowhere");
+    DaemonStore::open(socket, &store_dir, DaemonOptions::default(), Arc::new(Silent)).unwrap()
+}
+
+#[test]
+fn answers_that_lie_are_named_and_nothing_is_kept() {
+    let fixture = Fixture::new();
+    let mut writer = nix_formats::nar::Writer::new(Vec::new()).unwrap();
+    writer.open_file(false, 4000).unwrap();
+    writer.content(&[7; 4000]).unwrap();
+    writer.close_file().unwrap();
+    let nar = writer.finish().unwrap();
+    let hash = Hash::of(HashAlgo::Sha256, &nar);
+    let size = nar.len() as u64;
+    let other = Hash::of(HashAlgo::Sha256, b"other");
+    // It is asked three times: what refers to what, what is missing, how long the archive is.
+    let told = |hash, size, nar: &[u8]| [info(hash, size, &[]).repeat(3), words(&[LAST]), nar.to_vec()].concat();
+    let escape = {
+        let mut bytes = Vec::new();
+        let mut writer = WireWriter::new(&mut bytes);
+        for word in ["nix-archive-1", "(", "type", "directory", "entry", "(", "name", "../x", "node", "("] {
+            writer.string(word).unwrap();
+        }
+        bytes
+    };
+    let mut refused = words(&[ERROR]);
+    let mut writer = WireWriter::new(&mut refused);
+    writer.string("Error").unwrap();
+    writer.number(0).unwrap();
+    writer.string("Error").unwrap();
+    writer.string("not \u{1b}[31;1mtoday\u{1b}[0m").unwrap();
+    [0, 0].into_iter().for_each(|number| writer.number(number).unwrap());
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("closes before it answers", Vec::new(), "closed in the middle"),
+        ("closes in the middle of an archive", told(hash, size, &nar[..2000]), "failed"),
+        ("sends more than it said", told(hash, size - 8, &nar), "more than the specified"),
+        ("sends another content", told(other, size, &nar), "hash mismatch"),
+        ("sends what is no archive", told(hash, size, &vec![9; nar.len()]), "sends no archive of"),
+        ("sends a name that leads out", told(hash, escape.len() as u64, &escape), "sends no archive of"),
+        ("names what is no path", info(hash, size, &["/etc/passwd"]), "no store path"),
+        ("counts without end", [words(&[LAST, 1]), words(&[0, 0, u64::MAX])].concat(), "failed"),
+        ("says no", refused, "says: not today"),
+        ("has it not", words(&[LAST, 0]), "is not valid"),
+    ];
+    for (what, answer, reason) in cases {
+        let socket = impostor(fixture.dir.path(), [opened(), answer].concat());
+        let store = open(&socket);
+        let accept = |_: &PathInfo| Ok::<_, StoreError>(());
+        let copied = store::copy(&store, &[path()], &fixture.store, accept, &Silent);
+        let error = copied.expect_err(what).to_string();
+        assert!(error.contains(reason), "{what}: {error}");
+        let says_who = error.contains(socket.to_str().unwrap()) || error.contains(path().base_name());
+        assert!(says_who, "{what}: {error}");
+    }
+    assert_eq!(fixture.store.all_paths().unwrap(), BTreeSet::new());
+    let options = VerifyOptions { contents: true, repair: false };
+    assert!(fixture.store.verify(options, &Silent).unwrap().is_empty());
+    assert!(staged(&fixture.root()) <= 1);
+}
+
+#[test]
+fn builds_that_end_as_no_build_does_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut unnamed = words(&[LAST, 1]);
+    let mut writer = WireWriter::new(&mut unnamed);
+    writer.string("/nix/store/x.drv!out").unwrap();
+    writer.number(0).unwrap();
+    writer.string("").unwrap();
+    [0, 0, 0, 0, 1].into_iter().for_each(|number| writer.number(number).unwrap());
+    writer.string("sha256:00").unwrap();
+    writer.string("{}").unwrap();
+    for (answer, reason) in [
+        ([words(&[LAST, 1, 0]), words(&[77])].concat(), "the build status 77"),
+        (unnamed, "it has no name"),
+        (words(&[LAST, 1]), "closed in the middle"),
+        (words(&[0x6f6c_6d67, 1 << 40]), "a string of"),
+    ] {
+        let socket = impostor(dir.path(), [opened(), answer].concat());
+        let watching = Watching { progress: &Silent, cancelled: None };
+        let error = open(&socket).build_each(&["x".to_owned()], false, watching).unwrap_err().to_string();
+        assert!(error.contains(reason) && error.contains(socket.to_str().unwrap()), "{error}");
+    }
+}
+
+#[test]
+fn a_build_that_is_not_wanted_any_more_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("mute");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&opened()).unwrap();
+        // It never says anything more, until it is left.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let store = open(&socket);
+    let (cancelled, go_on) = std::io::pipe().unwrap();
+    let watching = Watching { progress: &Silent, cancelled: Some(std::os::fd::AsFd::as_fd(&cancelled)) };
+    let result = std::thread::scope(|scope| {
+        let building = scope.spawn(|| store.build_each(&["x".to_owned()], false, watching));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(go_on);
+        building.join().unwrap()
+    });
+    assert!(matches!(result, Err(StoreError::DaemonLost { .. })), "{result:?}");
+}
+
+#[test]
+fn a_daemon_that_goes_while_it_is_sent_something_is_named() {
+    let fixture = Fixture::new();
+    let source = fixture.source("source");
+    let socket = fixture.dir.path().join("gone");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.write_all(&opened()).unwrap();
+            // Long enough to be in the middle of the content.
+            let _ = stream.read_exact(&mut [0; 2000]);
+        }
+    });
+    let error = open(&socket).add_tree("s", &source, Method::Nar, HashAlgo::Sha256, &mut everything).unwrap_err();
+    assert!(error.to_string().contains(socket.to_str().unwrap()), "{error}");
+}
