@@ -43,12 +43,10 @@ pub use caches::{Aws, CacheSettings, OpenCache, Tokens, open_cache};
 pub use error::FetchError;
 pub use git::GitProgram;
 pub use network::{Netrc, Network, NetworkSettings};
-pub use reference::locate;
+pub use reference::{locate, shown};
 pub use registry::{Asker, Registries, Registry};
 pub use state::TreeState;
 pub use tree::Tree;
-
-use reference::shown;
 
 /// What the caller decides about fetching.
 #[derive(Clone, Debug, Default)]

@@ -79,7 +79,7 @@ fn around(directory: &Path, mut attrs: Attrs) -> Result<FlakeRef, FetchError> {
 }
 
 /// A reference as people may see it: without the password that its address may have.
-pub(crate) fn shown(reference: &FlakeRef) -> String {
+pub fn shown(reference: &FlakeRef) -> String {
     let address = reference.text("url").and_then(|url| url::Url::parse(url).ok());
     match address.filter(|address| address.password().is_some()) {
         Some(address) => reference.clone().with("url", Some(crate::network::shown(&address).into())).to_string(),

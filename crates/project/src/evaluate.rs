@@ -128,10 +128,11 @@ impl Project {
     }
 
     fn locked_flake(&self, interp: &Interp, reference: &str) -> Result<Value, Error> {
-        let mut text = b"builtins.getFlake ".to_vec();
-        syntax::print_string(reference.as_bytes(), &mut text);
+        // Not as a part of the text, which errors show: there may be a password in it.
+        let text = b"builtins.getFlake reference".to_vec();
+        let scope = [(Symbol::intern("reference"), Value::string(reference))];
         let origin = Origin::Text("«the flake of the command line»".to_owned());
-        let flake = interp.force(interp.eval_source(origin, text, Path::new("/"), &[])?)?;
+        let flake = interp.force(interp.eval_source(origin, text, Path::new("/"), &scope)?)?;
         note_settings(interp, flake)?;
         Ok(flake)
     }

@@ -81,8 +81,9 @@ impl Inputs<'_> {
             return Ok(());
         }
         Err(HostError::Refused(format!(
-            "in pure evaluation, '{builtin}' does not fetch '{reference}', which may change: name a commit ('rev') or a \
-             'narHash' (--impure lifts this)"
+            "in pure evaluation, '{builtin}' does not fetch '{}', which may change: name a commit ('rev') or a \
+             'narHash' (--impure lifts this)",
+            fetch::shown(reference)
         )))
     }
 

@@ -73,7 +73,8 @@ impl LockedTree {
     /// Writes the lock file, and tells git of it: a flake has only the files that git knows. The error is a sentence.
     pub fn save(&self, fetcher: &Fetcher, file: &Path) -> Result<(), String> {
         if let Some(reference) = self.locked.unlocked() {
-            return Err(format!("the input '{reference}' is not pinned to anything that lasts"));
+            let shown = fetch::shown(reference);
+            return Err(format!("the input '{shown}' is not pinned to anything that lasts"));
         }
         let write = || -> std::io::Result<()> {
             let mut temporary = tempfile::NamedTempFile::new_in(file.parent().unwrap_or(Path::new(".")))?;

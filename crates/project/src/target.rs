@@ -33,7 +33,7 @@ impl Target {
     pub fn describe(&self) -> String {
         let source = match &self.source {
             Source::File(file) => file.display().to_string(),
-            Source::Flake { reference } => reference.clone(),
+            Source::Flake { reference } => without_password(reference),
             Source::Text(_) => "the expression".to_owned(),
         };
         match (&self.source, self.attributes.is_empty()) {
@@ -41,6 +41,16 @@ impl Target {
             (Source::Flake { .. }, false) => format!("{source}#{}", self.attributes.join(".")),
             _ => format!("{} of {source}", self.attributes.join(".")),
         }
+    }
+}
+
+/// A reference as it was given, but for a password in its address.
+fn without_password(reference: &str) -> String {
+    let Some((scheme, rest)) = reference.split_once("://") else { return reference.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
+        Some((user, host)) => format!("{scheme}://{user}@{host}{path}"),
+        None => reference.to_owned(),
     }
 }
 
@@ -169,6 +179,14 @@ fn split_attributes(text: &str) -> Result<Vec<String>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let shown = without_password;
+        assert_eq!(shown("git+https://me:hush@e.org/r?ref=x"), "git+https://me@e.org/r?ref=x");
+        assert_eq!(shown("git+ssh://git@e.org:22/r@v:1"), "git+ssh://git@e.org:22/r@v:1");
+        assert_eq!(shown("./x"), "./x");
+    }
 
     fn resolve(dir: &Path, text: &str) -> Result<Target, Error> {
         Named { positional: Some(text.to_owned()), ..Named::default() }.resolve(dir)
