@@ -12,6 +12,8 @@ impl FlakeRef {
         let mut url = match self.scheme() {
             Scheme::Path => {
                 let mut url = plain("path", text("path").split('/').map(str::to_owned).collect());
+                // Two slashes would begin a host.
+                url.authority = text("path").starts_with("//").then(String::new);
                 url.query = self.query(&["rev", "revCount", "lastModified", "narHash"]);
                 url
             }

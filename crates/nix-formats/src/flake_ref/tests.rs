@@ -37,6 +37,7 @@ fn every_form_is_read_and_printed() {
             "path:/a/b%20c?lastModified=7",
         ),
         ("path:./sub", json!({"type": "path", "path": "./sub"}), "path:./sub"),
+        ("///g", json!({"type": "path", "path": "///g"}), "path://///g"),
         ("./sub?dir=x", json!({"type": "path", "path": "./sub", "dir": "x"}), "path:./sub?dir=x"),
         (
             "git+https://example.org/r.git?ref=main&submodules=1&x=y",
