@@ -98,7 +98,20 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     Ok(0)
 }
 
+/// What cannot be pushed to is found out before anything is built.
+fn check_destinations(arguments: &Arguments, settings: &Settings) -> Result<(), Failure> {
+    if arguments.references.is_empty() {
+        return registries::client(settings).map(drop);
+    }
+    for text in &arguments.references {
+        let place = places::place(text.strip_suffix('/').unwrap_or(text))?;
+        places::client(&[&place], settings)?;
+    }
+    Ok(())
+}
+
 fn build(arguments: &Arguments, settings: &Settings) -> Result<Vec<serde_json::Value>, Failure> {
+    check_destinations(arguments, settings)?;
     let target = arguments.what.target(arguments.target.as_deref())?;
     let progress = progress::observer(settings);
     let early = early_push(arguments, settings)?;
