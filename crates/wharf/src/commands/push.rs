@@ -181,7 +181,12 @@ fn assemble(project: &Project, one: &Derived) -> Result<Vec<Assembled>, Failure>
 /// What sends layers while they are packed, to where the push will look for them.
 fn early_push(arguments: &Arguments, settings: &Settings) -> Result<Arc<EarlyPush>, Failure> {
     let (first, tags) = (arguments.references.first().cloned(), arguments.tag.clone());
+    // What can be taken over from another repository need not be sent; the push finds that out.
+    let mounts = !arguments.mount_from.is_empty();
     let destination = move |image: &str| {
+        if mounts {
+            return None;
+        }
         let text = match &first {
             None => image.to_owned(),
             Some(first) => first.strip_suffix('/').map_or_else(|| first.clone(), |prefix| format!("{prefix}/{image}")),
