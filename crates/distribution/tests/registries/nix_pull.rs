@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use build::{Builder, Options, Wanted};
+use build::{Builder, Options, Realise, Wanted};
 use distribution::{Client, Digest, OciPull, Reference, Settings};
 use image::{Image, Selection};
 use nix_formats::derivation::{Derivation, HashModulo, Output};

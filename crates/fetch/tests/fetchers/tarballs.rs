@@ -141,7 +141,7 @@ fn what_has_a_hash_may_come_from_a_binary_cache() {
     let path = fixture.tree(&format!("tarball+{url}")).path;
     let address = format!("file://{}", fixture.path("cache-files").display());
     let open = || open_cache(&address, &CacheSettings::default()).unwrap().transport;
-    export(&*fixture.store, &[path.clone()], &*open(), &ExportOptions::default(), &Silent).unwrap();
+    export(&*fixture.store, std::slice::from_ref(&path), &*open(), &ExportOptions::default(), &Silent).unwrap();
     std::fs::remove_file(fixture.path("x.tar.gz")).unwrap();
 
     let fetcher = |to: &Fixture, is_default: bool| {
