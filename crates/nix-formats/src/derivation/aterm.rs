@@ -24,55 +24,66 @@ impl Derivation {
 
     pub(super) fn print(&self, form: &Form<'_>) -> Result<Vec<u8>, ContentAddressError> {
         let mut out = Vec::with_capacity(self.estimated_size());
-        out.extend_from_slice(b"Derive(");
-        list(&mut out, &self.outputs, |out, (name, output)| self.print_output(out, name, output, form.mask_outputs))?;
-        out.push(b',');
+        self.print_outputs(&mut out, form.mask_outputs)?;
         match form.inputs {
-            None => list(&mut out, &self.input_derivations, |out, (path, outputs)| {
-                out.extend_from_slice(b"(\"");
-                push_store_path(out, path.base_name());
-                out.extend_from_slice(b"\",");
-                print_names(out, outputs.iter().map(String::as_str));
-                out.push(b')');
-                Ok(())
-            })?,
-            Some(inputs) => list(&mut out, inputs, |out, (hash, outputs)| {
-                out.extend_from_slice(b"(\"");
-                out.extend_from_slice(hash.as_bytes());
-                out.extend_from_slice(b"\",");
-                print_names(out, outputs.iter().copied());
-                out.push(b')');
-                Ok(())
-            })?,
+            None => self.print_inputs(&mut out),
+            Some(inputs) => print_hashed_inputs(&mut out, inputs),
         }
+        let holes = self.print_rest(&mut out, form.mask_outputs);
+        debug_assert!(form.mask_outputs || holes.is_empty());
+        Ok(out)
+    }
+
+    /// The first part of the text: from the beginning to the inputs.
+    pub(super) fn print_outputs(&self, out: &mut Vec<u8>, masked: bool) -> Result<(), ContentAddressError> {
+        out.extend_from_slice(b"Derive(");
+        list(out, &self.outputs, |out, (name, output)| self.print_output(out, name, output, masked))?;
         out.push(b',');
-        list(&mut out, &self.input_sources, |out, path| {
+        Ok(())
+    }
+
+    /// The second part: the input derivations by their paths.
+    pub(super) fn print_inputs(&self, out: &mut Vec<u8>) {
+        each(out, &self.input_derivations, |out, (path, outputs)| {
+            out.extend_from_slice(b"(\"");
+            push_store_path(out, path.base_name());
+            out.extend_from_slice(b"\",");
+            print_names(out, outputs.iter().map(String::as_str));
+            out.push(b')');
+        });
+    }
+
+    /// The third part: all after the input derivations. Where the values of the outputs' variables are masked, the places
+    /// in `out` where each belongs, in the order of the outputs.
+    pub(super) fn print_rest(&self, out: &mut Vec<u8>, masked: bool) -> Vec<usize> {
+        let mut holes = Vec::new();
+        out.push(b',');
+        each(out, &self.input_sources, |out, path| {
             out.push(b'"');
             push_store_path(out, path.base_name());
             out.push(b'"');
-            Ok(())
-        })?;
+        });
         out.push(b',');
-        print_string(&mut out, self.system.as_bytes());
+        print_string(out, self.system.as_bytes());
         out.push(b',');
-        print_string(&mut out, &self.builder);
+        print_string(out, &self.builder);
         out.push(b',');
-        list(&mut out, &self.args, |out, arg| {
-            print_string(out, arg);
-            Ok(())
-        })?;
+        each(out, &self.args, |out, arg| print_string(out, arg));
         out.push(b',');
-        list(&mut out, &self.env, |out, (key, value)| {
-            let masked = form.mask_outputs && std::str::from_utf8(key).is_ok_and(|key| self.outputs.contains_key(key));
+        each(out, &self.env, |out, (key, value)| {
             out.push(b'(');
             print_string(out, key);
             out.push(b',');
-            print_string(out, if masked { b"" } else { value });
+            if masked && std::str::from_utf8(key).is_ok_and(|key| self.outputs.contains_key(key)) {
+                holes.push(out.len() + 1);
+                print_string(out, b"");
+            } else {
+                print_string(out, value);
+            }
             out.push(b')');
-            Ok(())
-        })?;
+        });
         out.push(b')');
-        Ok(out)
+        holes
     }
 
     fn print_output(
@@ -106,7 +117,7 @@ impl Derivation {
     }
 
     /// Close to the length of the text, so that printing seldom grows its buffer.
-    fn estimated_size(&self) -> usize {
+    pub(super) fn estimated_size(&self) -> usize {
         let env: usize = self.env.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
         let args: usize = self.args.iter().map(|arg| arg.len() + 4).sum();
         256 + (self.outputs.len() + self.input_derivations.len() + self.input_sources.len()) * 128
@@ -129,6 +140,29 @@ fn list<T>(
     }
     out.push(b']');
     Ok(())
+}
+
+/// As [`list`], for what cannot fail.
+fn each<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut print: impl FnMut(&mut Vec<u8>, T)) {
+    out.push(b'[');
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        print(out, item);
+    }
+    out.push(b']');
+}
+
+/// The second part of the text where hashes stand for the input derivations.
+pub(super) fn print_hashed_inputs(out: &mut Vec<u8>, inputs: &BTreeMap<String, BTreeSet<&str>>) {
+    each(out, inputs, |out, (hash, outputs)| {
+        out.extend_from_slice(b"(\"");
+        out.extend_from_slice(hash.as_bytes());
+        out.extend_from_slice(b"\",");
+        print_names(out, outputs.iter().copied());
+        out.push(b')');
+    });
 }
 
 fn push_store_path(out: &mut Vec<u8>, base_name: &str) {
@@ -160,18 +194,21 @@ fn print_string(out: &mut Vec<u8>, text: &[u8]) {
             out.extend_from_slice(bytes);
             continue;
         }
+        let (mut escaped, mut len) = ([0; 2 * STRIDE], 0);
         for byte in bytes {
-            let escaped = match byte {
+            if special(byte) {
+                escaped[len] = b'\\';
+                len += 1;
+            }
+            escaped[len] = match byte {
                 b'\n' => b'n',
                 b'\r' => b'r',
                 b'\t' => b't',
                 other => *other,
             };
-            if special(byte) {
-                out.push(b'\\');
-            }
-            out.push(escaped);
+            len += 1;
         }
+        out.extend_from_slice(&escaped[..len]);
     }
     out.push(b'"');
 }

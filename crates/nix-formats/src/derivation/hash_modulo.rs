@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::aterm::Form;
+use super::aterm::{Form, print_hashed_inputs};
 use super::{Derivation, Kind, KindError, Output, OutputName};
 use crate::content_address::ContentAddressError;
-use crate::hash::{Hash, HashAlgo};
+use crate::hash::{Hash, HashAlgo, Hasher};
 use crate::store_path::{self, StorePath, StorePathError};
 
 /// What a derivation counts as when it is the input of another. Cheap to clone, to be memoised by path.
@@ -23,6 +23,15 @@ pub enum HashModulo {
     Fixed(Arc<BTreeMap<OutputName, Hash>>),
     /// An output's path is known only after a build, so what depends on it must wait too.
     Deferred,
+}
+
+/// A derivation that was finished.
+#[derive(Debug)]
+pub struct Finished {
+    /// The text of the `.drv` file.
+    pub aterm: Vec<u8>,
+    /// What it counts as when it is the input of another.
+    pub modulo: HashModulo,
 }
 
 /// Why there is no hash modulo.
@@ -108,6 +117,73 @@ impl Derivation {
         Ok(true)
     }
 
+    /// Finishes a derivation: computes the paths of deferred outputs, as [`Derivation::fill_output_paths`] does, and gives
+    /// the text and what the derivation counts as when it is an input. The three texts that this takes differ in little, so
+    /// most of them is printed once.
+    ///
+    /// # Errors
+    /// Those of `input`; the outputs do not go together, or give no paths.
+    pub fn finish<E>(
+        &mut self,
+        input: impl FnMut(&StorePath) -> Result<HashModulo, E>,
+    ) -> Result<Finished, HashModuloError<E>> {
+        let modulo = match self.kind().map_err(HashModuloError::Kind)? {
+            Kind::InputAddressed => return self.finish_input_addressed(input),
+            Kind::Fixed => self.fixed_hashes()?,
+            Kind::Floating | Kind::Impure => HashModulo::Deferred,
+        };
+        let aterm = self.to_aterm().map_err(|source| self.bad_address(source))?;
+        Ok(Finished { aterm, modulo })
+    }
+
+    fn finish_input_addressed<E>(
+        &mut self,
+        input: impl FnMut(&StorePath) -> Result<HashModulo, E>,
+    ) -> Result<Finished, HashModuloError<E>> {
+        for name in self.outputs.keys() {
+            self.env.insert(name.as_str().into(), Default::default());
+        }
+        let mut hashed_inputs = Vec::new();
+        match self.input_hashes(input)? {
+            Some(inputs) => print_hashed_inputs(&mut hashed_inputs, &inputs),
+            None => {
+                let aterm = self.to_aterm().map_err(|source| self.bad_address(source))?;
+                return Ok(Finished { aterm, modulo: HashModulo::Deferred });
+            }
+        }
+        let mut masked = Vec::with_capacity(self.estimated_size());
+        let holes = self.print_rest(&mut masked, true);
+        let hash = self.hash_parts(true, &hashed_inputs, &masked)?;
+        let mut rest = Vec::with_capacity(masked.len() + holes.len() * 128);
+        let mut done = 0;
+        for ((name, output), hole) in self.outputs.iter_mut().zip(holes) {
+            let path = output_path(&self.name, name, &hash)
+                .map_err(|source| HashModuloError::BadName { name: self.name.clone(), source })?;
+            let text = path.to_absolute();
+            rest.extend_from_slice(&masked[done..hole]);
+            rest.extend_from_slice(text.as_bytes());
+            done = hole;
+            self.env.insert(name.as_str().into(), text.into());
+            *output = Output::InputAddressed(path);
+        }
+        rest.extend_from_slice(&masked[done..]);
+        let modulo = HashModulo::Known(self.hash_parts(false, &hashed_inputs, &rest)?);
+        let mut aterm = Vec::with_capacity(rest.len() + 256 + self.input_derivations.len() * 128);
+        self.print_outputs(&mut aterm, false).map_err(|source| self.bad_address(source))?;
+        self.print_inputs(&mut aterm);
+        aterm.extend_from_slice(&rest);
+        Ok(Finished { aterm, modulo })
+    }
+
+    /// The hash of a text, of which the first part is printed here.
+    fn hash_parts<E>(&self, masked: bool, inputs: &[u8], rest: &[u8]) -> Result<Hash, HashModuloError<E>> {
+        let mut first = Vec::with_capacity(self.outputs.len() * 128);
+        self.print_outputs(&mut first, masked).map_err(|source| self.bad_address(source))?;
+        let mut hasher = Hasher::new(HashAlgo::Sha256);
+        [&first[..], inputs, rest].into_iter().for_each(|part| hasher.update(part));
+        Ok(hasher.finish())
+    }
+
     fn fixed_hashes<E>(&self) -> Result<HashModulo, HashModuloError<E>> {
         let mut hashes = BTreeMap::new();
         for (name, output) in &self.outputs {
@@ -123,9 +199,20 @@ impl Derivation {
     /// The hash of the text with each input derivation replaced by its own; `None` if one is deferred.
     fn hash_text<E>(
         &self,
-        mut input: impl FnMut(&StorePath) -> Result<HashModulo, E>,
+        input: impl FnMut(&StorePath) -> Result<HashModulo, E>,
         mask_outputs: bool,
     ) -> Result<Option<Hash>, HashModuloError<E>> {
+        let Some(inputs) = self.input_hashes(input)? else { return Ok(None) };
+        let text =
+            self.print(&Form { inputs: Some(&inputs), mask_outputs }).map_err(|source| self.bad_address(source))?;
+        Ok(Some(Hash::of(HashAlgo::Sha256, &text)))
+    }
+
+    /// What stands for the input derivations, and which of their outputs are inputs; `None` if one is deferred.
+    fn input_hashes<E>(
+        &self,
+        mut input: impl FnMut(&StorePath) -> Result<HashModulo, E>,
+    ) -> Result<Option<BTreeMap<String, BTreeSet<&str>>>, HashModuloError<E>> {
         // Inputs of equal hash merge their outputs, so this is a map and not a list.
         let mut inputs: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for (path, outputs) in &self.input_derivations {
@@ -146,9 +233,7 @@ impl Derivation {
                 }
             }
         }
-        let text =
-            self.print(&Form { inputs: Some(&inputs), mask_outputs }).map_err(|source| self.bad_address(source))?;
-        Ok(Some(Hash::of(HashAlgo::Sha256, &text)))
+        Ok(Some(inputs))
     }
 
     fn bad_address<E>(&self, source: ContentAddressError) -> HashModuloError<E> {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::BString;
 use thiserror::Error;
 
-pub use hash_modulo::{HashModulo, HashModuloError};
+pub use hash_modulo::{Finished, HashModulo, HashModuloError};
 pub use parse::ParseError;
 pub use resolve::ResolvedInput;
 

@@ -26,7 +26,7 @@ pub(crate) struct Derivations {
 }
 
 /// What later derivations need to know of one.
-struct Known {
+pub(super) struct Known {
     hash: HashModulo,
     outputs: Vec<String>,
     references: Box<[StorePath]>,
@@ -101,21 +101,17 @@ impl Interp {
     }
 
     /// Notes a derivation for those that depend on it.
-    pub(super) fn remember_derivation(&self, path: &StorePath, derivation: &Derivation) -> Result<()> {
-        self.remember(path, derivation).map(drop)
-    }
-
-    fn remember(&self, path: &StorePath, derivation: &Derivation) -> Result<Arc<Known>> {
-        if let Some(known) = self.shared().derivations.made.lock().get(path) {
-            return Ok(Arc::clone(known));
-        }
-        let hash =
-            derivation.hash_modulo(|input| self.hash_modulo(input)).map_err(|error| Error::other(error.to_string()))?;
+    pub(super) fn remember_derivation(
+        &self,
+        path: &StorePath,
+        derivation: &Derivation,
+        hash: HashModulo,
+    ) -> Arc<Known> {
         let outputs = derivation.outputs.keys().cloned().collect();
         let references = derivation.input_derivations.keys().chain(&derivation.input_sources).cloned().collect();
         let known = Arc::new(Known { hash, outputs, references });
         self.shared().derivations.made.lock().insert(path.clone(), Arc::clone(&known));
-        Ok(known)
+        known
     }
 
     /// What a derivation counts as when it is an input.
@@ -133,6 +129,7 @@ impl Interp {
         let name = path.derivation_name().unwrap_or_default();
         let derivation = Derivation::parse(name, &text)
             .map_err(|error| Error::other(format!("cannot read '{absolute}': {error}")))?;
-        self.remember(path, &derivation)
+        let hash = derivation.hash_modulo(|input| self.hash_modulo(input));
+        Ok(self.remember_derivation(path, &derivation, hash.map_err(|error| Error::other(error.to_string()))?))
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use nix_formats::content_address::{ContentAddress, Method};
-use nix_formats::derivation::{Derivation, Output};
+use nix_formats::derivation::{Derivation, Finished, Output};
 use nix_formats::hash::{Hash, HashAlgo};
 use nix_formats::placeholder;
 use nix_formats::store_path::StorePath;
@@ -67,11 +67,11 @@ fn make(interp: &Interp, name: &str, attributes: Result<Attributes>) -> Result<V
     };
     interp.add_inputs(&mut derivation, attributes.context)?;
     set_outputs(&mut derivation, &attributes)?;
-    derivation.fill_output_paths(|path| interp.hash_modulo(path)).map_err(|error| Error::other(error.to_string()))?;
-    let aterm = derivation.to_aterm().map_err(|error| Error::other(error.to_string()))?;
+    let finished = derivation.finish(|path| interp.hash_modulo(path));
+    let Finished { aterm, modulo } = finished.map_err(|error| Error::other(error.to_string()))?;
     let path = derivation.store_path(&aterm).map_err(|error| Error::other(error.to_string()))?;
     interp.host().add_derivation(&path, aterm)?;
-    interp.remember_derivation(&path, &derivation)?;
+    interp.remember_derivation(&path, &derivation, modulo);
     outputs_value(&path, &derivation)
 }
 
