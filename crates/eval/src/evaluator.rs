@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     /// The value of each file that was imported, by its resolved path; a thunk makes the first of several threads
     /// evaluate it and the others wait.
     files: Mutex<FxHashMap<PathBuf, Value>>,
+    /// The listings of directories, by path: package sets that are imported once for each system list the same ones.
+    pub(crate) directories: Mutex<FxHashMap<PathBuf, &'static Attrs>>,
     /// The copies of sources, by path.
     pub(crate) copies: Mutex<FxHashMap<&'static [u8], &'static Str>>,
     /// Where the copies come from.
@@ -62,6 +64,7 @@ impl Evaluator {
             settings,
             stats: Totals::default(),
             files: Mutex::default(),
+            directories: Mutex::default(),
             copies: Mutex::default(),
             sources: Mutex::default(),
             derivations: ManuallyDrop::default(),

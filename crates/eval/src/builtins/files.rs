@@ -109,11 +109,16 @@ fn file_context(interp: &Interp, path: &Path, bytes: &[u8]) -> Result<Option<&'s
 
 fn read_dir(interp: &Interp, args: &[Value]) -> Result<Value> {
     let path = interp.readable_path(args[0])?;
+    if let Some(listing) = interp.shared().directories.lock().get(&path) {
+        return Ok((*listing).into());
+    }
     let mut attrs = AttrsBuilder::default();
     for (name, kind) in interp.host().read_dir(&path)? {
         attrs.push(Symbol::intern(name), Symbol::intern(kind.name()).string().into());
     }
-    Ok(attrs.finish().into())
+    let listing = attrs.finish();
+    interp.shared().directories.lock().insert(path, listing);
+    Ok(listing.into())
 }
 
 fn read_file_type(interp: &Interp, args: &[Value]) -> Result<Value> {
