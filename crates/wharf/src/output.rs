@@ -1,5 +1,5 @@
-//! Standard output. Whoever reads it may have seen enough and go away, as `head` does, which is nobody's mistake; the
-//! standard library's macros panic then. These have their names and take their places in this crate.
+//! Standard output and standard error. Whoever reads them may have seen enough and go away, as `head` does, which is nobody's
+//! mistake; the standard library's macros panic then. These have their names and take their places in this crate.
 
 use std::fmt::Arguments;
 use std::io::{Error, ErrorKind, Write};
@@ -16,6 +16,20 @@ macro_rules! print {
 macro_rules! println {
     () => { $crate::output::write(format_args!("\n")) };
     ($($text:tt)*) => { $crate::output::write(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+macro_rules! eprint {
+    ($($text:tt)*) => { $crate::output::tell(format_args!($($text)*)) };
+}
+
+macro_rules! eprintln {
+    () => { $crate::output::tell(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::output::tell(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// Writes text to standard error. It is for people; where nobody reads it, the work goes on.
+pub(crate) fn tell(text: Arguments<'_>) {
+    let _ = std::io::stderr().lock().write_fmt(text);
 }
 
 /// Writes text to standard output.

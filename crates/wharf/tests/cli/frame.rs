@@ -62,3 +62,16 @@ fn a_reader_that_has_seen_enough_is_no_mistake() {
     assert_eq!((&first, output.status.code()), (b"0123456789", Some(141)), "{}", text(&output).1);
     assert_eq!(text(&output).1, "");
 }
+
+#[test]
+fn a_build_of_which_nobody_reads_the_progress_ends_well() {
+    use std::process::Stdio;
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("text.nix");
+    std::fs::write(&file, "{ pkgs, ... }: pkgs.runCommand \"text\" { } \"echo said; echo hello > $out\"\n").unwrap();
+    let mut command = wharf(home.path());
+    command.args(["build", "--no-link"]).arg(&file);
+    let mut building = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(building.stderr.take());
+    assert_eq!(building.wait().unwrap().code(), Some(0));
+}
