@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
-use crate::{Daemon, available, command, is_root, succeed};
+use crate::{Daemon, available, command, is_root, succeed, unmount_below};
 
 /// A running `containerd`, reached through its own socket.
 pub struct Containerd {
@@ -82,10 +82,6 @@ impl Drop for Containerd {
     fn drop(&mut self) {
         self.daemon = None;
         // Mounts of containers that a failed test has left keep the directory busy.
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let below = self.dir.path().display().to_string();
-        for target in mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|t| t.starts_with(&below)) {
-            let _ = Command::new("umount").args(["-l", target]).status();
-        }
+        unmount_below(self.dir.path());
     }
 }

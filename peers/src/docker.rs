@@ -1,13 +1,12 @@
 //! A real Docker daemon with its own state, so that no test touches the machine's.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{Daemon, available, command, is_root, succeed};
+use crate::{Daemon, available, command, is_root, succeed, unmount_below};
 
 /// A running `dockerd`, reached through its own socket.
 pub struct Docker {
@@ -73,10 +72,6 @@ impl Drop for Docker {
     fn drop(&mut self) {
         self.daemon = None;
         // dockerd leaves mounts of its network name spaces behind, which keep the directory busy.
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let below = self.dir.path().display().to_string();
-        for target in mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|t| t.starts_with(&below)) {
-            let _ = Command::new("umount").args(["-l", target]).status();
-        }
+        unmount_below(self.dir.path());
     }
 }

@@ -17,8 +17,9 @@ mod ssh_server;
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 pub use base_image::push_base_image;
@@ -107,4 +108,13 @@ pub fn printed(out: &Output) -> String {
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
     listener.local_addr().expect("its address").port()
+}
+
+/// Takes off what a daemon has left mounted below its directory, which could not be removed otherwise.
+fn unmount_below(directory: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let below = directory.display().to_string();
+    for target in mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|t| t.starts_with(&below)) {
+        let _ = Command::new("umount").args(["-l", target]).status();
+    }
 }

@@ -6,31 +6,15 @@ use super::{Derivation, Output};
 use crate::STORE_DIR;
 use crate::content_address::ContentAddressError;
 
-/// How the inputs and the outputs are written: as they are, or as the hash modulo wants them.
-pub(super) struct Form<'a> {
-    /// What stands in place of the input derivations' paths, sorted; `None`: the paths themselves.
-    pub inputs: Option<&'a BTreeMap<String, BTreeSet<&'a str>>>,
-    /// Blank the paths of the outputs, and the variables of the same name.
-    pub mask_outputs: bool,
-}
-
 impl Derivation {
     /// The text of the `.drv` file: sorted, without white space.
     ///
     /// Fails only if a fixed output has a content address or a name that gives no store path.
     pub fn to_aterm(&self) -> Result<Vec<u8>, ContentAddressError> {
-        self.print(&Form { inputs: None, mask_outputs: false })
-    }
-
-    pub(super) fn print(&self, form: &Form<'_>) -> Result<Vec<u8>, ContentAddressError> {
         let mut out = Vec::with_capacity(self.estimated_size());
-        self.print_outputs(&mut out, form.mask_outputs)?;
-        match form.inputs {
-            None => self.print_inputs(&mut out),
-            Some(inputs) => print_hashed_inputs(&mut out, inputs),
-        }
-        let holes = self.print_rest(&mut out, form.mask_outputs);
-        debug_assert!(form.mask_outputs || holes.is_empty());
+        self.print_outputs(&mut out, false)?;
+        self.print_inputs(&mut out);
+        self.print_rest(&mut out, false);
         Ok(out)
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::aterm::{Form, print_hashed_inputs};
+use super::aterm::print_hashed_inputs;
 use super::{Derivation, Kind, KindError, Output, OutputName};
 use crate::content_address::ContentAddressError;
 use crate::hash::{Hash, HashAlgo, Hasher};
@@ -86,7 +86,13 @@ impl Derivation {
             Kind::InputAddressed if self.outputs.values().any(|output| *output == Output::Deferred) => {
                 Ok(HashModulo::Deferred)
             }
-            Kind::InputAddressed => Ok(self.hash_text(input, false)?.map_or(HashModulo::Deferred, HashModulo::Known)),
+            Kind::InputAddressed => {
+                let Some(inputs) = self.input_hashes(input)? else { return Ok(HashModulo::Deferred) };
+                let (mut hashed_inputs, mut rest) = (Vec::new(), Vec::with_capacity(self.estimated_size()));
+                print_hashed_inputs(&mut hashed_inputs, &inputs);
+                self.print_rest(&mut rest, false);
+                self.hash_parts(false, &hashed_inputs, &rest).map(HashModulo::Known)
+            }
         }
     }
 
@@ -103,18 +109,7 @@ impl Derivation {
         if self.kind().map_err(HashModuloError::Kind)? != Kind::InputAddressed {
             return Ok(true);
         }
-        // The variables count in the hash, so they must be there before it is computed.
-        for name in self.outputs.keys() {
-            self.env.insert(name.as_str().into(), Default::default());
-        }
-        let Some(hash) = self.hash_text(input, true)? else { return Ok(false) };
-        for (name, output) in &mut self.outputs {
-            let path = output_path(&self.name, name, &hash)
-                .map_err(|source| HashModuloError::BadName { name: self.name.clone(), source })?;
-            self.env.insert(name.as_str().into(), path.to_absolute().into());
-            *output = Output::InputAddressed(path);
-        }
-        Ok(true)
+        Ok(self.finish_input_addressed(input)?.modulo != HashModulo::Deferred)
     }
 
     /// Finishes a derivation: computes the paths of deferred outputs, as [`Derivation::fill_output_paths`] does, and gives
@@ -140,6 +135,7 @@ impl Derivation {
         &mut self,
         input: impl FnMut(&StorePath) -> Result<HashModulo, E>,
     ) -> Result<Finished, HashModuloError<E>> {
+        // The variables count in the hash, so they must be there before it is computed.
         for name in self.outputs.keys() {
             self.env.insert(name.as_str().into(), Default::default());
         }
@@ -194,18 +190,6 @@ impl Derivation {
             hashes.insert(name.clone(), Hash::of(HashAlgo::Sha256, text.as_bytes()));
         }
         Ok(HashModulo::Fixed(Arc::new(hashes)))
-    }
-
-    /// The hash of the text with each input derivation replaced by its own; `None` if one is deferred.
-    fn hash_text<E>(
-        &self,
-        input: impl FnMut(&StorePath) -> Result<HashModulo, E>,
-        mask_outputs: bool,
-    ) -> Result<Option<Hash>, HashModuloError<E>> {
-        let Some(inputs) = self.input_hashes(input)? else { return Ok(None) };
-        let text =
-            self.print(&Form { inputs: Some(&inputs), mask_outputs }).map_err(|source| self.bad_address(source))?;
-        Ok(Some(Hash::of(HashAlgo::Sha256, &text)))
     }
 
     /// What stands for the input derivations, and which of their outputs are inputs; `None` if one is deferred.
