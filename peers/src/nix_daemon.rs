@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{Daemon, available, command, find};
+use crate::{Daemon, available, command, find, succeed};
 
 /// A directory with a whole system in which there is another version of Nix, to be tested instead of the installed one.
 const OTHER_SYSTEM: &str = "WHARF_NIX_ROOT";
@@ -50,6 +50,9 @@ impl NixDaemon {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
         let shell = dir.path().join(SHELL);
         fs::copy(find("busybox").expect("busybox"), &shell).expect("a shell for the sandbox");
+        // The daemon has a process per connection, the one that only looks whether it is up included; two that make the same
+        // store at once are in each other's way, and one of them ends.
+        succeed(Self::nix(&dir, system.as_deref(), "nix-store").arg("--init"));
         let mut nix = Self::nix(&dir, system.as_deref(), "nix-daemon");
         nix.env("NIX_DAEMON_SOCKET_PATH", inside(&dir.path().join("socket"), system.as_deref()));
         nix.args(settings(&inside(&shell, system.as_deref())));
