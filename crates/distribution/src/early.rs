@@ -201,14 +201,15 @@ impl SinkBlob for EarlyBlob<'_> {
         } else if let Some(repository) = self.repository.take()
             && let Some(slot) = self.push.slot()
         {
-            let (held, digest) = (std::mem::take(&mut self.held), blob.digest);
+            let (held, digest) = (Bytes::from(std::mem::take(&mut self.held)), blob.digest);
             let sent = Arc::clone(&self.push.sent);
             self.push.runtime.spawn(async move {
                 let uploader = repository.uploader();
+                let length = held.len() as u64;
                 if let Ok(false) = uploader.has(digest).await
-                    && uploader.send_bytes(&held).await.is_ok()
+                    && uploader.send_bytes(held, digest).await.is_ok()
                 {
-                    sent.add(held.len() as u64);
+                    sent.add(length);
                 }
                 drop(slot);
             });

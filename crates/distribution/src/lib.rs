@@ -26,6 +26,7 @@ mod early;
 mod error;
 mod layout;
 mod oci_pull;
+mod present;
 mod pull;
 mod push;
 mod rate_limit;

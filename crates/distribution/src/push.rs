@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
 use image::media;
 use image::{Compression, Digest, Image, ImageError, LayerCache, platforms};
@@ -13,6 +14,7 @@ use store::progress::{Activity, Outcome, Progress, Task};
 use crate::blob::{Blob, LayerBlob};
 use crate::client::{Client, manifest_digest};
 use crate::error::Error;
+use crate::present::{place, present};
 use crate::reference::Reference;
 use crate::registry::{Registry, Scopes};
 use crate::upload::Uploader;
@@ -97,10 +99,20 @@ impl Client {
             check_tag(reference, tag, Some(current), digest, options.force)?;
         }
         let uploader = Uploader { registry: &registry, repository: reference.repository(), scopes: &scopes };
-        let tally = Tally::default();
-        send_blobs(self, &uploader, images, options, progress, &tally).await?;
+        let present = present(&uploader, there, &options.cache).await;
+        let sending = Sending { client: self, uploader: &uploader, images, options, progress, tally: Tally::default() };
+        sending.blobs(&present).await?;
         let documents = in_background(images, options).await?;
-        let digest = documents.put(&uploader, tag).await?;
+        let digest = match documents.put(&uploader, tag).await {
+            Err(Error::Refused { .. }) if !present.is_empty() => {
+                sending.blobs(&BTreeSet::new()).await?;
+                documents.put(&uploader, tag).await?
+            }
+            outcome => outcome?,
+        };
+        // Without the note, the next push asks more.
+        let _ = options.cache.set_pushed(&place(&uploader), &image::Blob::new(digest, documents.top().0.len() as u64));
+        let Sending { tally, .. } = sending;
         Ok(Pushed {
             digest,
             up_to_date: there == Some(digest),
@@ -197,59 +209,62 @@ pub(crate) fn check_tag(
     }
 }
 
-async fn send_blobs(
-    client: &Client,
-    uploader: &Uploader<'_>,
-    images: &[Image],
-    options: &PushOptions,
-    progress: &dyn Progress,
-    tally: &Tally,
-) -> Result<(), Error> {
-    let mut begun = BTreeSet::new();
-    // An image may have the same layer twice, and images for several platforms may share some.
-    let layers = images.iter().flat_map(|image| &image.layers).filter(|layer| begun.insert(*layer.diff_id()));
-    stream::iter(layers.map(Ok))
-        .try_for_each_concurrent(client.settings().parallel.max(1), |layer| {
-            let blob = LayerBlob { layer, compression: options.compression, cache: &options.cache };
-            send_layer(uploader, blob, &options.mount_from, progress, tally)
-        })
-        .await?;
-    for config in images.iter().map(Image::config_bytes) {
-        if !uploader.has(Digest::of(config)).await? {
-            uploader.send_bytes(config).await?;
-            tally.bytes.fetch_add(config.len() as u64, Ordering::Relaxed);
-            tally.sent.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    Ok(())
+/// A push on its way.
+struct Sending<'a> {
+    client: &'a Client,
+    uploader: &'a Uploader<'a>,
+    images: &'a [Image],
+    options: &'a PushOptions,
+    progress: &'a dyn Progress,
+    tally: Tally,
 }
 
-async fn send_layer(
-    uploader: &Uploader<'_>,
-    blob: LayerBlob<'_>,
-    mount_from: &[String],
-    progress: &dyn Progress,
-    tally: &Tally,
-) -> Result<(), Error> {
-    let known = blob.known();
-    if let Some(known) = &known {
-        if uploader.has(known.digest).await? {
-            return Ok(());
-        }
-        for from in mount_from {
-            if from != uploader.repository && uploader.mount(known.digest, from).await? {
-                tally.mounted.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
+impl Sending<'_> {
+    /// Sends the blobs that the repository does not have. Those in `present` are not asked for.
+    async fn blobs(&self, present: &BTreeSet<Digest>) -> Result<(), Error> {
+        let mut begun = BTreeSet::new();
+        // An image may have the same layer twice, and images for several platforms may share some.
+        let layers = self.images.iter().flat_map(|image| &image.layers);
+        let layers = layers.filter(|layer| begun.insert(*layer.diff_id()));
+        let PushOptions { compression, cache, .. } = self.options;
+        let blobs = layers.map(|layer| LayerBlob { layer, compression: *compression, cache });
+        let missing = blobs.filter(|blob| blob.known().is_none_or(|known| !present.contains(&known.digest)));
+        stream::iter(missing.map(Ok))
+            .try_for_each_concurrent(self.client.settings().parallel.max(1), |blob| self.layer(blob))
+            .await?;
+        for config in self.images.iter().map(Image::config_bytes) {
+            let digest = Digest::of(config);
+            if !present.contains(&digest) && !self.uploader.has(digest).await? {
+                self.uploader.send_bytes(Bytes::copy_from_slice(config), digest).await?;
+                self.tally.bytes.fetch_add(config.len() as u64, Ordering::Relaxed);
+                self.tally.sent.fetch_add(1, Ordering::Relaxed);
             }
         }
+        Ok(())
     }
-    let name = known.as_ref().map_or_else(|| blob.layer.diff_id().to_string(), |known| known.digest.to_string());
-    let task = Task::start(progress, Activity::Push, &name, known.map(|known| known.size));
-    let sent = uploader.send_stream(&blob, &task).await?;
-    tally.bytes.fetch_add(sent.size, Ordering::Relaxed);
-    tally.sent.fetch_add(1, Ordering::Relaxed);
-    task.finish(Outcome::Done);
-    Ok(())
+
+    async fn layer(&self, blob: LayerBlob<'_>) -> Result<(), Error> {
+        let Self { uploader, tally, .. } = self;
+        let known = blob.known();
+        if let Some(known) = &known {
+            if uploader.has(known.digest).await? {
+                return Ok(());
+            }
+            for from in &self.options.mount_from {
+                if from != uploader.repository && uploader.mount(known.digest, from).await? {
+                    tally.mounted.fetch_add(1, Ordering::Relaxed);
+                    return Ok(());
+                }
+            }
+        }
+        let name = known.as_ref().map_or_else(|| blob.layer.diff_id().to_string(), |known| known.digest.to_string());
+        let task = Task::start(self.progress, Activity::Push, &name, known.map(|known| known.size));
+        let sent = uploader.send_stream(&blob, &task).await?;
+        tally.bytes.fetch_add(sent.size, Ordering::Relaxed);
+        tally.sent.fetch_add(1, Ordering::Relaxed);
+        task.finish(Outcome::Done);
+        Ok(())
+    }
 }
 
 /// Stores a manifest under a tag or digest, and makes sure that the registry stored these bytes.

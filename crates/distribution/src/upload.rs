@@ -86,11 +86,9 @@ impl Uploader<'_> {
         }
     }
 
-    /// Sends a blob that is in memory.
-    pub async fn send_bytes(&self, bytes: &[u8]) -> Result<(), Error> {
-        let digest = Digest::of(bytes);
+    /// Sends a blob that is in memory and has this digest.
+    pub async fn send_bytes(&self, bytes: Bytes, digest: Digest) -> Result<(), Error> {
         let action = self.action(&format!("the blob {digest}"));
-        let bytes = Bytes::copy_from_slice(bytes);
         let mut attempts = Attempts::new(self.registry.retries());
         loop {
             let location = closing(&self.start().await?, digest);

@@ -76,6 +76,19 @@ impl LayerCache {
         self.write(&compressed_key(diff_id, compression), blob)
     }
 
+    /// The manifest or index that was pushed to a repository last, as `HOST/NAME`.
+    pub fn pushed(&self, repository: &str) -> Option<Blob> {
+        self.read(&pushed_key(repository))
+    }
+
+    /// Remembers what was pushed to a repository.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    pub fn set_pushed(&self, repository: &str, manifest: &Blob) -> Result<(), ImageError> {
+        self.write(&pushed_key(repository), manifest)
+    }
+
     /// The tar stream that a recipe gave, if it was packed before. The key must hold all that decides the bytes.
     pub(crate) fn packed(&self, key: &Digest) -> Option<Blob> {
         self.read(&format!("pack-{}", key.hex()))
@@ -91,7 +104,7 @@ impl LayerCache {
     }
 
     fn write(&self, name: &str, blob: &Blob) -> Result<(), ImageError> {
-        let action = || format!("cannot remember a layer's digest in {}", self.directory.display());
+        let action = || format!("cannot remember a digest in {}", self.directory.display());
         fs::create_dir_all(&self.directory).map_err(io_error(action()))?;
         let mut file = tempfile::NamedTempFile::new_in(&self.directory).map_err(io_error(action()))?;
         file.write_all(blob.to_text().as_bytes()).map_err(io_error(action()))?;
@@ -102,4 +115,8 @@ impl LayerCache {
 
 fn compressed_key(diff_id: &Digest, compression: Compression) -> String {
     format!("{}-{}", compression.identity(), diff_id.hex())
+}
+
+fn pushed_key(repository: &str) -> String {
+    format!("pushed-{}", Digest::of(repository.as_bytes()).hex())
 }

@@ -107,6 +107,28 @@ async fn a_version_tag_moves_only_by_force_and_shared_layers_are_mounted() {
 }
 
 #[tokio::test]
+async fn what_a_registry_has_lost_is_sent_again() {
+    let Some(peer) = Peer::start(false) else { return };
+    let place = tempfile::tempdir().unwrap();
+    let image = |name: &str| {
+        let files = [("etc/same", "the same".to_owned()), ("usr/other", name.repeat(10_000))];
+        peer::image_of(&place.path().join(name), &files)
+    };
+    let (one, two) = (image("one"), image("two"));
+    let (client, options) = (Client::new(settings()), options(place.path()));
+    push(&client, &one, &format!("{}/app:a", peer.host), &options).await.unwrap();
+    // It shares layers with what was pushed before; only what it has of its own is asked for.
+    let second = push(&client, &two, &format!("{}/app:b", peer.host), &options).await.unwrap();
+    std::fs::remove_dir_all(peer.directory.path().join("data/docker/registry/v2/repositories/app/_layers")).unwrap();
+    let again = push(&client, &one, &format!("{}/app:c", peer.host), &options).await.unwrap();
+    assert_eq!((second.blobs_sent, again.blobs_sent), (2, 3));
+    client
+        .pull(&format!("{}/app:c", peer.host).parse().unwrap(), &linux(), &place.path().join("back"), None, &Silent)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn an_account_is_asked_for_and_used() {
     let Some(peer) = Peer::start(true) else { return };
     let place = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! From a definition's contents to recipes of layers.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -77,19 +78,20 @@ impl<'a> Inputs<'a> {
         Ok(self.store.require(path)?)
     }
 
-    /// What decides the bytes of a layer besides its recipe: the content of all that it may read.
-    fn content(&self, pack: &Pack) -> Result<Vec<String>, ImageError> {
+    /// What decides the bytes of a layer besides its recipe: the content of all that it may read. And the size of that.
+    fn content(&self, pack: &Pack) -> Result<(Vec<String>, u64), ImageError> {
         let mut read: BTreeSet<StorePath> = pack.objects.iter().cloned().collect();
         let head: Vec<_> = pack.head.paths().iter().map(|path| object_of(path)).collect::<Result<_, _>>()?;
         if !head.is_empty() {
             read.extend(self.store.closure(&head)?);
         }
-        let describe = |path: &StorePath| Ok(format!("{path} {}", self.info(path)?.nar_hash));
-        read.iter().map(describe).collect()
+        let infos = read.iter().map(|path| self.info(path)).collect::<Result<Vec<_>, _>>()?;
+        let described = infos.iter().map(|info| format!("{} {}", info.path, info.nar_hash)).collect();
+        Ok((described, infos.iter().map(|info| info.nar_size).sum()))
     }
 
-    /// Packs the recipes on all cores, to learn the digests of those that the cache does not know. Their blobs may go to a
-    /// sink on the way.
+    /// Packs the recipes on all cores, the largest first so that no core is left with one at the end, to learn the digests
+    /// of those that the cache does not know. Their blobs may go to a sink on the way.
     pub fn pack(
         &self,
         packs: Vec<Pack>,
@@ -98,19 +100,21 @@ impl<'a> Inputs<'a> {
         task: &Task<'_>,
     ) -> Result<Vec<Layer>, ImageError> {
         let contents = packs.iter().map(|pack| self.content(pack)).collect::<Result<Vec<_>, _>>()?;
-        let work: Vec<_> = packs.into_iter().zip(contents).collect();
-        let layers: Vec<Mutex<Option<Result<Layer, ImageError>>>> = work.iter().map(|_| Mutex::new(None)).collect();
+        let layers: Vec<Mutex<Option<Result<Layer, ImageError>>>> = packs.iter().map(|_| Mutex::new(None)).collect();
+        let work = packs.into_iter().zip(contents).enumerate();
+        let mut work: Vec<_> = work.map(|(index, (pack, (content, size)))| (size, index, pack, content)).collect();
+        work.sort_by_key(|(size, index, ..)| (Reverse(*size), *index));
         let next = AtomicUsize::new(0);
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(work.len());
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
-                    while let Some((index, (pack, content))) = take(&next, &work) {
+                    while let Some((_, index, pack, content)) = take(&next, &work) {
                         let layer = Layer::from_pack(pack.clone(), self.objects, content, cache, to);
                         if let Ok(layer) = &layer {
                             task.advance(layer.tar_size().unwrap_or(0));
                         }
-                        *layers[index].lock().expect("no thread panics with the lock") = Some(layer);
+                        *layers[*index].lock().expect("no thread panics with the lock") = Some(layer);
                     }
                 });
             }
@@ -120,9 +124,8 @@ impl<'a> Inputs<'a> {
     }
 }
 
-fn take<'a, T>(next: &AtomicUsize, work: &'a [T]) -> Option<(usize, &'a T)> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    Some((index, work.get(index)?))
+fn take<'a, T>(next: &AtomicUsize, work: &'a [T]) -> Option<&'a T> {
+    work.get(next.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The store object that a path is in.

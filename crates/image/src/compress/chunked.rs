@@ -121,9 +121,9 @@ impl Chunker {
         self.meanings.push_back(meaning);
     }
 
-    /// What has been collected, if it is enough for a thread.
-    pub fn full_job(&mut self) -> Option<Job> {
-        (self.start >= BATCH && self.start == self.job.data.len()).then(|| self.take_job())
+    /// What has been collected, if it is enough for a thread. `spare` gives the memory for what comes next.
+    pub fn full_job(&mut self, spare: impl FnOnce() -> Vec<u8>) -> Option<Job> {
+        (self.start >= BATCH && self.start == self.job.data.len()).then(|| self.take_job(spare()))
     }
 
     /// What is left; one frame at least.
@@ -131,12 +131,12 @@ impl Chunker {
         if self.job.data.len() > self.start || self.job.frames.is_empty() {
             self.cut_head(None);
         }
-        self.take_job()
+        self.take_job(Vec::new())
     }
 
-    fn take_job(&mut self) -> Job {
+    fn take_job(&mut self, spare: Vec<u8>) -> Job {
         self.start = 0;
-        std::mem::take(&mut self.job)
+        std::mem::replace(&mut self.job, Job { data: spare, frames: Vec::new() })
     }
 
     /// Writes down where the next frames are.

@@ -1,8 +1,8 @@
 //! Layer compression: pinned compressors, equal bytes whatever the number of threads.
 //!
 //! The stream is cut into blocks of a fixed size that are compressed independently, on all cores, and written in
-//! order. A block of gzip is primed with the 32 KiB before it, so that cutting costs next to no ratio, and all blocks
-//! form one member; a block of zstd is a frame of its own. For zstd:chunked the cuts are those of the tar's files.
+//! order. A block of gzip is a member of its own, a block of zstd a frame; both formats are such sequences. For
+//! zstd:chunked the cuts are those of the tar's files.
 
 mod chunked;
 mod crc64;
@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Write};
 use std::num::NonZero;
 
-use flate2::Crc;
 use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
@@ -40,13 +39,9 @@ pub enum Compression {
 
 const GZIP_BLOCK: usize = 1 << 20;
 const ZSTD_BLOCK: usize = 4 << 20;
-/// How far back deflate may refer.
-const WINDOW: usize = 32 << 10;
 const INPUT_BUFFER: usize = 256 << 10;
 /// 128 MiB: what `zstd --long` makes and what clients accept.
 const MAX_ZSTD_WINDOW_LOG: u32 = 27;
-/// No name, no time, "unknown" operating system: the same for every layer.
-const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 impl Compression {
     /// The media type of an OCI layer with this compression.
@@ -62,7 +57,7 @@ impl Compression {
     pub fn identity(self) -> &'static str {
         match self {
             Self::None => "none",
-            Self::Gzip => "gzip-zlib-rs-0.6-l3-b1m",
+            Self::Gzip => "gzip-libdeflate-1.26-l1-b1m",
             Self::Zstd => "zstd-1.5.7-l2-b4m",
             Self::ZstdChunked => "zstd-chunked-1.5.7-l2-c1m",
         }
@@ -110,7 +105,7 @@ pub struct Encoder<W: Write> {
 /// What is done before and after blocks are compressed.
 enum Form {
     /// Blocks of a fixed size.
-    Blocks { block: Vec<u8>, window: Vec<u8>, crc: Crc },
+    Blocks { block: Vec<u8> },
     /// Blocks of whole files.
     Chunked(Box<Chunker>),
 }
@@ -119,7 +114,7 @@ impl<W: Write> Encoder<W> {
     /// Compresses on as many threads as there are processors.
     ///
     /// # Errors
-    /// Those of `out`, which takes the header.
+    /// Those of the setup of the compressors.
     pub fn new(out: W, compression: Compression) -> io::Result<Self> {
         let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         Self::with_threads(out, compression, threads)
@@ -128,14 +123,11 @@ impl<W: Write> Encoder<W> {
     /// Compresses on this many threads; the bytes do not depend on the number.
     ///
     /// # Errors
-    /// Those of `out`, which takes the header.
-    pub fn with_threads(mut out: W, compression: Compression, threads: NonZero<usize>) -> io::Result<Self> {
-        if compression == Compression::Gzip {
-            out.write_all(&GZIP_HEADER)?;
-        }
+    /// Those of the setup of the compressors.
+    pub fn with_threads(out: W, compression: Compression, threads: NonZero<usize>) -> io::Result<Self> {
         let form = match compression {
             Compression::ZstdChunked => Form::Chunked(Box::new(Chunker::new()?)),
-            _ => Form::Blocks { block: Vec::new(), window: Vec::new(), crc: Crc::new() },
+            _ => Form::Blocks { block: Vec::new() },
         };
         Ok(Self { out, compression, workers: Workers::new(compression, threads), form })
     }
@@ -169,10 +161,8 @@ impl<W: Write> Encoder<W> {
         let job = match &mut self.form {
             Form::Chunked(chunker) => chunker.last_job(),
             // An empty stream has a block too.
-            Form::Blocks { block, .. } if block.is_empty() && !self.workers.are_idle() => return Ok(()),
-            Form::Blocks { block, window, .. } => {
-                Job { data: std::mem::take(block), window: std::mem::take(window), frames: Vec::new() }
-            }
+            Form::Blocks { block } if block.is_empty() && !self.workers.are_idle() => return Ok(()),
+            Form::Blocks { block } => Job { data: std::mem::take(block), frames: Vec::new() },
         };
         if self.workers.are_idle() {
             // One block or less: not worth a thread.
@@ -185,13 +175,6 @@ impl<W: Write> Encoder<W> {
     /// What follows the last block.
     fn end(&mut self) -> io::Result<BTreeMap<String, String>> {
         match &mut self.form {
-            Form::Blocks { crc, .. } if self.compression == Compression::Gzip => {
-                // An empty final block ends the deflate stream; then the checksum and the size modulo 2^32.
-                self.out.write_all(&[3, 0])?;
-                self.out.write_all(&crc.sum().to_le_bytes())?;
-                self.out.write_all(&crc.amount().to_le_bytes())?;
-                Ok(BTreeMap::new())
-            }
             Form::Blocks { .. } => Ok(BTreeMap::new()),
             Form::Chunked(chunker) => chunker.finish(&mut self.out),
         }
@@ -205,25 +188,19 @@ impl<W: Write> Encoder<W> {
     }
 
     fn emit(&mut self, block: Block) -> io::Result<()> {
-        match &mut self.form {
-            Form::Blocks { crc, .. } => crc.combine(&block.crc),
-            Form::Chunked(chunker) => chunker.compressed(&block.frames)?,
+        if let Form::Chunked(chunker) = &mut self.form {
+            chunker.compressed(&block.frames)?;
         }
-        self.out.write_all(&block.compressed)
+        self.out.write_all(&block.compressed)?;
+        self.workers.recycle(block.compressed);
+        Ok(())
     }
 
-    /// The block that is full, with what the next one may refer to.
+    /// The block that is full.
     fn full_block(&mut self) -> Option<Job> {
-        let Form::Blocks { block, window, .. } = &mut self.form else { return None };
-        if block.len() < self.compression.block_size() {
-            return None;
-        }
-        let data = std::mem::take(block);
-        let next_window = match self.compression {
-            Compression::Gzip => data[data.len().saturating_sub(WINDOW)..].to_vec(),
-            _ => Vec::new(),
-        };
-        Some(Job { data, window: std::mem::replace(window, next_window), frames: Vec::new() })
+        let Form::Blocks { block } = &mut self.form else { return None };
+        let is_full = block.len() >= self.compression.block_size();
+        is_full.then(|| Job { data: std::mem::replace(block, self.workers.spare()), frames: Vec::new() })
     }
 }
 
@@ -233,7 +210,7 @@ impl<W: Write> Write for Encoder<W> {
             return self.out.write(data);
         }
         let job = match &mut self.form {
-            Form::Chunked(chunker) => chunker.full_job(),
+            Form::Chunked(chunker) => chunker.full_job(|| self.workers.spare()),
             Form::Blocks { .. } => self.full_block(),
         };
         if let Some(job) = job {
@@ -241,7 +218,7 @@ impl<W: Write> Write for Encoder<W> {
         }
         match &mut self.form {
             Form::Chunked(chunker) => chunker.take(data),
-            Form::Blocks { block, .. } => {
+            Form::Blocks { block } => {
                 let taken = data.len().min(self.compression.block_size() - block.len());
                 block.extend_from_slice(&data[..taken]);
                 Ok(taken)
@@ -282,7 +259,7 @@ mod tests {
             let gzip = encode(&data, Compression::Gzip, 1);
             assert_eq!(gzip, encode(&data, Compression::Gzip, 3), "gzip of {length}");
             let mut decoded = Vec::new();
-            flate2::read::GzDecoder::new(&gzip[..]).read_to_end(&mut decoded).unwrap();
+            MultiGzDecoder::new(&gzip[..]).read_to_end(&mut decoded).unwrap();
             assert!(decoded == data, "gzip of {length}");
 
             let zstd = encode(&data, Compression::Zstd, 1);
@@ -297,7 +274,7 @@ mod tests {
         let digest = |c| crate::Digest::of(&encode(&data, c, 2)).to_string();
         assert_eq!(
             digest(Compression::Gzip),
-            "sha256:8fcd9deeccfb387552a4b56435ea908f657324604ed2ff532faa9d7c12550bdb"
+            "sha256:148d37095c169610a59ddd3283e014b0269e49e0327a5df9bf80c2f0989fc451"
         );
         assert_eq!(
             digest(Compression::Zstd),
