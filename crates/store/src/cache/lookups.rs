@@ -34,7 +34,20 @@ pub struct Lookups {
     lifetimes: Lifetimes,
     /// Opened when it is first needed; `None` if it cannot be used.
     connection: OnceLock<Option<Mutex<Connection>>>,
+    /// Answers that are not in the file yet. Thousands may come within a second, from many threads: with a transaction for
+    /// each, they would wait for each other longer than for the cache.
+    unwritten: Mutex<Vec<Answer>>,
 }
+
+struct Answer {
+    cache: String,
+    name: String,
+    time: i64,
+    content: Option<String>,
+}
+
+/// How many new answers are kept in memory.
+const MOST_UNWRITTEN: usize = 500;
 
 /// The most that is kept of what a cache says of itself.
 const CACHE_INFO_LIFETIME: i64 = 7 * DAY;
@@ -42,7 +55,7 @@ const CACHE_INFO_LIFETIME: i64 = 7 * DAY;
 impl Lookups {
     /// Answers in this file, which is made when there are some.
     pub fn new(file: &Path, lifetimes: Lifetimes) -> Self {
-        Self { file: file.to_owned(), lifetimes, connection: OnceLock::new() }
+        Self { file: file.to_owned(), lifetimes, connection: OnceLock::new(), unwritten: Mutex::default() }
     }
 
     fn open(&self) -> rusqlite::Result<Connection> {
@@ -82,25 +95,54 @@ impl Lookups {
         (0..lifetime).contains(&(now() - time)).then_some(content)
     }
 
-    /// Keeps an answer. Failing to is no error.
+    /// Keeps an answer, for other processes and later ones. Failing to is no error.
     pub(super) fn put(&self, cache: &str, name: &str, content: Option<&str>) {
-        let Some(connection) = self.connection() else { return };
+        let content = content.map(str::to_owned);
+        let answer = Answer { cache: cache.to_owned(), name: name.to_owned(), time: now(), content };
+        let mut new = self.unwritten();
+        new.push(answer);
+        if new.len() >= MOST_UNWRITTEN {
+            self.write(&mut new);
+        }
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, Vec<Answer>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, new: &mut Vec<Answer>) {
+        let Some(mut connection) = self.connection().filter(|_| !new.is_empty()) else { return };
         let insert = "insert or replace into Answers (cache, name, time, content) values (?, ?, ?, ?)";
-        let _ = connection
-            .prepare_cached(insert)
-            .and_then(|mut insert| insert.execute(params![cache, name, now(), content]));
+        let mut write = || {
+            let transaction = connection.transaction()?;
+            let mut insert = transaction.prepare_cached(insert)?;
+            for Answer { cache, name, time, content } in new.drain(..) {
+                insert.execute(params![cache, name, time, content])?;
+            }
+            drop(insert);
+            transaction.commit()
+        };
+        let _ = write();
     }
 
     /// Forgets an answer that has turned out to be old.
     pub(super) fn forget(&self, cache: &str, name: &str) {
+        self.write(&mut self.unwritten());
         let Some(connection) = self.connection() else { return };
         let _ = connection.execute("delete from Answers where cache = ? and name = ?", [cache, name]);
     }
 
     /// Forgets all that a cache has answered: it has been written to.
     pub fn forget_cache(&self, cache: &str) {
+        self.write(&mut self.unwritten());
         let Some(connection) = self.connection() else { return };
         let _ = connection.execute("delete from Answers where cache = ?", [cache]);
+    }
+}
+
+impl Drop for Lookups {
+    fn drop(&mut self) {
+        self.write(&mut self.unwritten());
     }
 }
 

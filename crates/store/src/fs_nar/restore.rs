@@ -18,7 +18,7 @@ const DIRECTORY_MODE: u32 = 0o555;
 /// Gives the nodes of a NAR to `sink`.
 pub fn replay(nar: impl BufRead, sink: &mut impl TreeSink) -> Result<(), TreeError> {
     let mut reader = Reader::new(nar);
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; 256 * 1024];
     while let Some(event) = reader.next()? {
         match event {
             Event::OpenDirectory => sink.open_directory()?,
