@@ -55,6 +55,11 @@ impl Objects {
         Self { elsewhere: Some(Arc::new(elsewhere)), ..self }
     }
 
+    /// Whether there may be objects that are not in the directory.
+    pub(crate) fn may_be_elsewhere(&self) -> bool {
+        self.elsewhere.is_some()
+    }
+
     /// Where an object is.
     pub fn real_path(&self, object: &StorePath) -> PathBuf {
         self.directory.join(object.base_name())

@@ -233,6 +233,9 @@ impl Project {
             return Ok(paths);
         }
         self.instantiate(derived)?;
+        if !self.options.build.check {
+            self.pack_what_comes(derived)?;
+        }
         let realised = self.services.open()?.builder.realise(&wanted(derived))?;
         let outputs = derived.iter().zip(realised).map(|(one, realised)| realised.outputs[&one.output].clone());
         Ok(outputs.collect())

@@ -15,6 +15,8 @@ use crate::options::Options;
 /// The three of them.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
+    /// The same, if it is a directory of our own.
+    pub(crate) local: Option<Arc<LocalStore>>,
     pub(crate) builder: Box<dyn Realise>,
     pub(crate) fetcher: Arc<Fetcher>,
 }
@@ -62,7 +64,7 @@ fn open(options: &Options) -> Result<Opened, StoreError> {
                 .with_substituters(Arc::clone(&options.substituters))
                 .with_farm(farm);
             let builder = builtins(options, &fetcher).into_iter().fold(builder, Builder::with_builtin);
-            Ok(Opened { store, builder: Box::new(builder), fetcher })
+            Ok(Opened { local: Some(Arc::clone(&store)), store, builder: Box::new(builder), fetcher })
         }
         Some(daemon) => {
             let store = Arc::new(daemon.address.open(daemon.options.clone(), Arc::clone(&options.progress))?);
@@ -70,7 +72,7 @@ fn open(options: &Options) -> Result<Opened, StoreError> {
             let builder = DaemonBuilder::new(Arc::clone(&store), options.build.clone(), &options.data)
                 .with_progress(Arc::clone(&options.progress));
             let builder = builtins(options, &fetcher).into_iter().fold(builder, DaemonBuilder::with_builtin);
-            Ok(Opened { store, builder: Box::new(builder), fetcher })
+            Ok(Opened { store, local: None, builder: Box::new(builder), fetcher })
         }
     }
 }

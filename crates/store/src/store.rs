@@ -55,6 +55,12 @@ pub trait Store: Send + Sync {
     /// valid, and its path must follow from its content address if it has one.
     fn add_nar(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<(), StoreError>;
 
+    /// Gives an object its place that this process has unpacked before ([`LocalStore::prepare_nar`](crate::LocalStore)); its
+    /// references must be valid. `false` if there is no such, which is usual.
+    fn take_prepared(&self, _path: &StorePath) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Writes the NAR of a valid object to `out`.
     fn write_nar(&self, path: &StorePath, out: &mut dyn Write) -> Result<(), StoreError> {
         Ok(fs_nar::dump(&self.real_path(path), &mut fs_nar::everything, out).map(drop)?)

@@ -18,6 +18,9 @@ use crate::pack::Pack;
 use crate::sink::Destination;
 use crate::tree::{self, Directory, Node};
 
+/// How many layers are packed at the same time whose objects come from servers; the memory of each is bounded by the compressor.
+const FETCHED_AT_ONCE: usize = 4;
+
 /// What is known of the inputs of an image.
 pub(crate) struct Inputs<'a> {
     pub store: &'a dyn Store,
@@ -105,7 +108,10 @@ impl<'a> Inputs<'a> {
         let mut work: Vec<_> = work.map(|(index, (pack, (content, size)))| (size, index, pack, content)).collect();
         work.sort_by_key(|(size, index, ..)| (Reverse(*size), *index));
         let next = AtomicUsize::new(0);
-        let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(work.len());
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+        // Servers keep waiting.
+        let threads = if self.objects.may_be_elsewhere() { processors.max(FETCHED_AT_ONCE) } else { processors };
+        let threads = threads.min(work.len());
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {

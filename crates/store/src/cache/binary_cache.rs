@@ -10,6 +10,7 @@ use nix_formats::signature::PublicKey;
 use nix_formats::store_path::StorePath;
 
 use super::lookups::Lookups;
+use super::substituters::Belief;
 use super::{CACHE_INFO, CacheError, Transport, compression};
 use crate::progress::{Activity, Outcome, Progress, Task};
 use crate::{LocalStore, PathInfo, Store, StoreError};
@@ -152,12 +153,16 @@ impl BinaryCache {
         }
     }
 
-    /// The NAR of an object that somebody who is trusted has signed, or of any where no signature is needed. That the path
-    /// follows from the content cannot be seen before all of it has passed by. `None` if the cache does not have it.
-    pub(super) fn signed_nar(&self, path: &StorePath) -> Result<Option<Box<dyn Read>>, CacheError> {
+    /// The NAR of an object that may be believed, or of any where no signature is needed. `None` if the cache does not have
+    /// it.
+    pub(super) fn believed_nar(&self, path: &StorePath, belief: Belief) -> Result<Option<Box<dyn Read>>, CacheError> {
         let Some(info) = self.info(path)? else { return Ok(None) };
-        if self.options.keys.as_ref().is_some_and(|keys| !info.is_signed_by(keys)) {
-            return Err(CacheError::NotSigned { address: self.address().to_owned(), path: path.clone() });
+        match belief {
+            Belief::Signed if self.options.keys.as_ref().is_some_and(|keys| !info.is_signed_by(keys)) => {
+                return Err(CacheError::NotSigned { address: self.address().to_owned(), path: path.clone() });
+            }
+            Belief::Signed => {}
+            Belief::SignedOrAddressed => self.check_signature(&info)?,
         }
         self.nar(&info).map(Some)
     }

@@ -11,11 +11,20 @@ use super::parallel::spread;
 use super::plan::Planned;
 use super::{BinaryCache, CacheError};
 use crate::progress::Progress;
-use crate::{LocalStore, Store};
+use crate::{LocalStore, Store, StoreError};
 
 /// How many questions are on the way at the same time where nothing else is said. They are small, and what they cost is the
 /// time until the answer comes.
 const CONNECTIONS: usize = 128;
+
+/// What makes an object's NAR worth reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Belief {
+    /// Somebody who is trusted has signed it.
+    Signed,
+    /// The same, or its path follows from its content, which the caller compares when all of it has passed by.
+    SignedOrAddressed,
+}
 
 /// The caches that objects are taken from.
 #[derive(Default)]
@@ -122,14 +131,14 @@ impl Substituters {
         Err(first_error.unwrap_or_else(|| self.missing(path)))
     }
 
-    /// The NAR of an object as it comes, from the first cache that has it signed. The caller compares its hash.
+    /// The NAR of an object as it comes, from the first cache that has it and may be believed. The caller compares its hash.
     ///
     /// # Errors
-    /// No cache has it, or it is signed by nobody who is trusted.
-    pub fn signed_nar(&self, path: &StorePath, progress: &dyn Progress) -> Result<Box<dyn Read>, CacheError> {
+    /// No cache has it, or nobody who is trusted vouches for it.
+    pub fn nar(&self, path: &StorePath, belief: Belief, progress: &dyn Progress) -> Result<Box<dyn Read>, CacheError> {
         let mut first_error = None;
         for index in self.order(progress) {
-            match self.caches[*index].signed_nar(path) {
+            match self.caches[*index].believed_nar(path, belief) {
                 Ok(Some(nar)) => return Ok(nar),
                 Ok(None) => {}
                 Err(error) => drop(first_error.get_or_insert(error)),
@@ -145,6 +154,9 @@ impl Substituters {
         store: &dyn Store,
         progress: &dyn Progress,
     ) -> Result<(), CacheError> {
+        if store.take_prepared(&node.info.path).map_err(|source| self.refused(node, source))? {
+            return Ok(());
+        }
         let others = self.order(progress).iter().filter(|index| **index != node.cache);
         let mut first_error = None;
         for index in std::iter::once(&node.cache).chain(others) {
@@ -155,6 +167,11 @@ impl Substituters {
             }
         }
         Err(first_error.unwrap_or_else(|| self.missing(&node.info.path)))
+    }
+
+    fn refused(&self, node: &Planned, source: StoreError) -> CacheError {
+        let address = self.caches[node.cache].address().to_owned();
+        CacheError::Store { address, path: node.info.path.clone(), source: Box::new(source) }
     }
 
     /// The caches that can be used, the preferred one first. Of two with the same priority, the one named first.

@@ -1,5 +1,5 @@
-//! A store together with what binary caches have: objects that are not in the store are read from the caches as they come,
-//! and nothing of them is kept.
+//! A store together with what binary caches have: objects that are not in the store are read from the caches as they come.
+//! Nothing of them is kept, or what was read is put into the store on the way.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, BufReader, Read, Write};
@@ -12,9 +12,10 @@ use nix_formats::narinfo::NarInfo;
 use nix_formats::store_path::StorePath;
 
 use super::Substituters;
+use super::substituters::Belief;
 use crate::fs_nar::Filter;
-use crate::progress::Progress;
-use crate::{PathInfo, Store, StoreError};
+use crate::progress::{Activity, Outcome, Progress, Task};
+use crate::{LocalStore, PathInfo, Store, StoreError};
 
 /// A store, and objects of caches.
 pub struct WithCaches {
@@ -23,6 +24,8 @@ pub struct WithCaches {
     progress: Arc<dyn Progress>,
     /// What the caches say of the objects that are not in the store.
     elsewhere: HashMap<StorePath, NarInfo>,
+    /// Where objects are put that are read.
+    keep: Option<Arc<LocalStore>>,
 }
 
 impl WithCaches {
@@ -34,7 +37,28 @@ impl WithCaches {
         elsewhere: impl IntoIterator<Item = NarInfo>,
     ) -> Self {
         let elsewhere = elsewhere.into_iter().map(|info| (info.path.clone(), info)).collect();
-        Self { store, substituters, progress, elsewhere }
+        Self { store, substituters, progress, elsewhere, keep: None }
+    }
+
+    /// Puts what is read into this store too, which is the one that was given.
+    pub fn keeping(self, store: Arc<LocalStore>) -> Self {
+        Self { keep: Some(store), ..self }
+    }
+
+    /// Unpacks an object while its NAR goes to `out`.
+    fn keep(&self, local: &LocalStore, info: &NarInfo, out: &mut dyn Write) -> Result<(), StoreError> {
+        if local.write_prepared(&info.path, out)? {
+            return Ok(());
+        }
+        let nar = self.nar(&info.path, Belief::SignedOrAddressed)?;
+        let task = Task::start(&*self.progress, Activity::Substitute, info.path.name(), Some(info.nar_size));
+        local.prepare_nar(&PathInfo::from(info), &mut Forked { nar, out, task: &task })?;
+        task.finish(Outcome::Done);
+        Ok(())
+    }
+
+    fn nar(&self, path: &StorePath, belief: Belief) -> Result<Box<dyn Read>, StoreError> {
+        self.substituters.nar(path, belief, &*self.progress).map_err(io::Error::other).map_err(unreadable(path))
     }
 
     /// What the caches say of an object that the store does not have.
@@ -103,22 +127,45 @@ impl Store for WithCaches {
 
     fn write_nar(&self, path: &StorePath, out: &mut dyn Write) -> Result<(), StoreError> {
         let Some(info) = self.elsewhere(path)? else { return self.store.write_nar(path, out) };
-        let failed =
-            |source| StoreError::Io { action: "read from a binary cache", path: path.to_absolute().into(), source };
-        let nar = self.substituters.signed_nar(path, &*self.progress).map_err(io::Error::other).map_err(failed)?;
+        if let Some(local) = &self.keep {
+            return self.keep(local, info, out);
+        }
+        let failed = || unreadable(path);
+        let nar = self.nar(path, Belief::Signed)?;
         let mut hashing = HashWriter::new(info.nar_hash.algo(), out);
         // One byte more than there should be is enough to see that it is another.
         let mut nar = BufReader::with_capacity(1 << 16, nar).take(info.nar_size + 1);
-        io::copy(&mut nar, &mut hashing).map_err(failed)?;
+        io::copy(&mut nar, &mut hashing).map_err(failed())?;
         let (hash, size, _) = hashing.finish();
         if hash == info.nar_hash && size == info.nar_size {
             return Ok(());
         }
         let message = format!("it should be {} of {} bytes, and is {hash} of {size}", info.nar_hash, info.nar_size);
-        Err(failed(io::Error::new(io::ErrorKind::InvalidData, message)))
+        Err(failed()(io::Error::new(io::ErrorKind::InvalidData, message)))
     }
 
     fn add_root(&self, link: &Path, path: &StorePath) -> Result<(), StoreError> {
         self.store.add_root(link, path)
+    }
+}
+
+fn unreadable(path: &StorePath) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_absolute().into();
+    |source| StoreError::Io { action: "read from a binary cache", path, source }
+}
+
+/// A NAR of which everything that is read goes somewhere else too.
+struct Forked<'a> {
+    nar: Box<dyn Read>,
+    out: &'a mut dyn Write,
+    task: &'a Task<'a>,
+}
+
+impl Read for Forked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.nar.read(buffer)?;
+        self.out.write_all(&buffer[..count])?;
+        self.task.advance(count as u64);
+        Ok(count)
     }
 }

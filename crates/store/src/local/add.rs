@@ -81,18 +81,24 @@ impl LocalStore {
 
     pub(super) fn add_from_nar(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<(), StoreError> {
         check_address_gives_path(info)?;
-        self.add_missing(&info.path, |staged| {
-            let size = unpack(info, nar, staged)?;
-            if let Some(address) = info.content_address.filter(|address| !is_nar_hash(address, info)) {
-                let hashes = self.content_hashes(staged, info)?;
-                if !hashes.contains(&address.hash) {
-                    check_hash(&info.path, address.hash, hashes[0])?;
-                }
+        self.add_missing(&info.path, |staged| self.unpack_whole(info, nar, staged))
+    }
+
+    /// Writes the tree that a NAR holds, and compares all that is said of it.
+    pub(super) fn unpack_whole(
+        &self,
+        info: &PathInfo,
+        nar: &mut dyn Read,
+        staged: &Path,
+    ) -> Result<PathInfo, StoreError> {
+        let size = unpack(info, nar, staged)?;
+        if let Some(address) = info.content_address.filter(|address| !is_nar_hash(address, info)) {
+            let hashes = self.content_hashes(staged, info)?;
+            if !hashes.contains(&address.hash) {
+                check_hash(&info.path, address.hash, hashes[0])?;
             }
-            let mut info = info.clone();
-            info.nar_size = size;
-            Ok(info)
-        })
+        }
+        Ok(PathInfo { nar_size: size, ..info.clone() })
     }
 
     /// Moves objects that a builder has made to their places, and registers them together.

@@ -18,6 +18,7 @@ mod gc;
 mod layout;
 mod locks;
 mod optimise;
+mod prepared;
 mod recover;
 mod replace;
 mod roots;
@@ -39,6 +40,7 @@ use crate::fs_nar::Filter;
 use crate::{PathInfo, Store, StoreError};
 use db::Database;
 use layout::Layout;
+use prepared::Prepared;
 use temp_roots::TempRoots;
 
 pub use gc::{Collected, GcOptions};
@@ -55,6 +57,8 @@ pub struct LocalStore {
     temp_roots: TempRoots,
     /// Where this process makes objects, one at a time; made when it is first needed.
     scratch: Mutex<Scratch>,
+    /// What this process has made, and what has no place yet.
+    prepared: Mutex<Prepared>,
     /// Held shared as long as the store is open, so that no schema migration starts meanwhile.
     _big_lock: File,
 }
@@ -66,7 +70,8 @@ impl LocalStore {
         let big_lock = layout.prepare()?;
         let db = Database::open(&layout)?;
         let temp_roots = TempRoots::new(&layout);
-        let store = Self { layout, db, temp_roots, scratch: Mutex::default(), _big_lock: big_lock };
+        let store =
+            Self { layout, db, temp_roots, scratch: Mutex::default(), prepared: Mutex::default(), _big_lock: big_lock };
         staging::clear_abandoned(&store.layout)?;
         recover::after_reboot(&store)?;
         Ok(store)
@@ -202,6 +207,10 @@ impl Store for LocalStore {
 
     fn add_nar(&self, info: &PathInfo, nar: &mut dyn Read) -> Result<(), StoreError> {
         self.add_from_nar(info, nar)
+    }
+
+    fn take_prepared(&self, path: &StorePath) -> Result<bool, StoreError> {
+        self.place_prepared(path)
     }
 
     fn add_root(&self, link: &Path, path: &StorePath) -> Result<(), StoreError> {

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use nix_formats::content_address::Method;
 use nix_formats::hash::HashAlgo;
 use nix_formats::narinfo::{Compression, NarInfo};
 use nix_formats::signature::SecretKey;
 use nix_formats::store_path::StorePath;
-use store::cache::{BinaryCache, CacheError, CacheOptions, Directory, ExportOptions, Substituters, export};
+use store::cache::{BinaryCache, CacheError, CacheOptions, Directory, ExportOptions, Substituters, WithCaches, export};
 use store::fs_nar::everything;
 use store::local::VerifyOptions;
 use store::progress::Silent;
-use store::{PathInfo, Store};
+use store::{LocalStore, PathInfo, Store};
 
 use crate::Fixture;
 use crate::nix::{has_peer, nix_store, run};
@@ -64,6 +65,65 @@ fn every_compression_is_read_back() {
         assert!(to.store.verify(VerifyOptions { contents: true, repair: false }, &Silent).unwrap().is_empty());
         assert_eq!(to.store.require(&path).unwrap().references, from.store.require(&path).unwrap().references);
     }
+}
+
+#[test]
+fn what_is_read_on_the_way_is_kept_and_comes_once() {
+    let from = Fixture::new();
+    let (text, directory) = exported(&from, Compression::Zstd, Some(&key()));
+    let tree = from.store.require(&text).unwrap().references.pop_first().unwrap();
+    let expected = |path| {
+        let mut nar = Vec::new();
+        from.store.write_nar(path, &mut nar).unwrap();
+        nar
+    };
+    let infos = || {
+        [&text, &tree].map(|path| {
+            let file = directory.join(format!("{}.narinfo", path.hash_part()));
+            NarInfo::parse(&std::fs::read_to_string(file).unwrap()).unwrap()
+        })
+    };
+    let to = Fixture::new();
+    let root = to.store.root().to_owned();
+    let store = Arc::new(LocalStore::open(&root).unwrap());
+    let caches = Arc::new(open(&directory, true));
+    let view = WithCaches::new(Arc::clone(&store) as _, Arc::clone(&caches), Arc::new(Silent), infos());
+    let view = view.keeping(Arc::clone(&store));
+    let read = |path| {
+        let mut nar = Vec::new();
+        view.write_nar(path, &mut nar).unwrap();
+        assert_eq!(nar, expected(path));
+    };
+    read(&text);
+    // What it refers to is not there.
+    assert!(!store.is_valid(&text).unwrap());
+    std::fs::remove_file(directory.join(&infos()[0].url)).unwrap();
+    read(&text);
+    read(&tree);
+    assert!(store.is_valid(&text).unwrap() && store.is_valid(&tree).unwrap());
+    std::fs::remove_dir_all(directory.join("nar")).unwrap();
+    [&text, &tree].into_iter().for_each(read);
+    assert!(store.verify(VerifyOptions { contents: true, repair: false }, &Silent).unwrap().is_empty());
+}
+
+#[test]
+fn what_was_read_on_the_way_is_taken_without_the_cache() {
+    let from = Fixture::new();
+    let (text, directory) = exported(&from, Compression::Xz, Some(&key()));
+    let file = directory.join(format!("{}.narinfo", text.hash_part()));
+    let info = NarInfo::parse(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let to = Fixture::new();
+    let nar = |bytes: &mut Vec<u8>| from.store.write_nar(&text, bytes).unwrap();
+    let mut bytes = Vec::new();
+    nar(&mut bytes);
+    let mut damaged = bytes.clone();
+    *damaged.iter_mut().rev().find(|byte| **byte == b'-').unwrap() = b'+';
+    to.store.prepare_nar(&PathInfo::from(&info), &mut &damaged[..]).unwrap_err();
+    to.store.prepare_nar(&PathInfo::from(&info), &mut &bytes[..]).unwrap();
+    std::fs::remove_file(directory.join(&info.url)).unwrap();
+    assert_eq!(take(&open(&directory, true), &text, &to).unwrap().len(), 2);
+    assert!(to.store.is_valid(&text).unwrap());
+    assert!(to.store.verify(VerifyOptions { contents: true, repair: false }, &Silent).unwrap().is_empty());
 }
 
 #[test]
