@@ -2,9 +2,10 @@
 //! with skopeo, and buildah.
 //!
 //! Both sides read the same store, which real Nix has made of Debian's packages, and push to the same kind of registry,
-//! Debian's, new for each cold run. Wharf evaluates, builds and pushes in one command; its caches are new when it is cold.
+//! new for each cold run. Wharf evaluates, builds and pushes in one command; its caches are new when it is cold.
 
 mod closure;
+mod destination;
 mod limits;
 
 use std::fs;
@@ -13,11 +14,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use peers::{Access, Registry};
 use store::fs_nar::remove;
 use tempfile::TempDir;
 
 use self::closure::{Closure, Packages};
+use self::destination::{Destination, Kind};
 use super::measure::{row, time};
 use super::usage::{self, Usage};
 
@@ -39,6 +40,9 @@ pub struct Arguments {
     /// How layers are compressed; the pushes of what has changed are made with the last.
     #[arg(long, value_delimiter = ',', default_value = "zstd:chunked,zstd,gzip")]
     compressions: Vec<String>,
+    /// The registry that both sides push to.
+    #[arg(long, value_enum, default_value = "wharf")]
+    registry: Kind,
     /// Measure Wharf alone.
     #[arg(long)]
     no_peers: bool,
@@ -72,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "{} is missing: run `cargo build --release -p wharf` first, or name another with --wharf",
         arguments.wharf.display()
     );
-    let needed = ["nix-build", "docker-registry", "skopeo", "buildah", "python3"];
+    let needed = ["nix-build", "skopeo", "buildah", "python3"];
     ensure!(peers::available(&needed), "not all programs are here that the benchmark needs");
     fs::create_dir_all(&arguments.scratch)?;
     let work = tempfile::Builder::new().prefix("bench-images-").tempdir_in(arguments.scratch.canonicalize()?)?;
@@ -86,6 +90,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 impl Bench<'_> {
     fn path(&self, name: &str) -> PathBuf {
         self.work.path().join(name)
+    }
+
+    fn registry(&self) -> Result<Destination> {
+        Destination::start(self.arguments.registry, &self.wharf)
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -111,7 +119,7 @@ impl Bench<'_> {
         if self.wants("large") {
             let file = Packages::one_file(&self.path("one"), bytes)?.realise(&self.path("home"))?;
             for compression in &self.arguments.compressions {
-                let registry = registry()?;
+                let registry = self.registry()?;
                 let pushed = self.push(&file, &registry, compression, "cold")?;
                 self.print_usage(&format!("one file of {} MB, {compression}", file.bytes / 1_000_000), &pushed, &file);
             }
@@ -124,11 +132,11 @@ impl Bench<'_> {
         if !["push", "changed", "nothing"].iter().any(|name| self.wants(name)) {
             return Ok(());
         }
-        let theirs_at = registry()?;
+        let theirs_at = self.registry()?;
         let theirs = if self.arguments.no_peers { None } else { Some(self.peer(closure, &theirs_at)?) };
         let mut last = None;
         for compression in &self.arguments.compressions {
-            let registry = registry()?;
+            let registry = self.registry()?;
             let pushed = self.push(closure, &registry, compression, "cold")?;
             row(&format!("push of everything, cold, {compression}"), pushed.usage.wall, theirs.map(|t| ("skopeo", t)));
             self.print_usage("", &pushed, closure);
@@ -150,7 +158,7 @@ impl Bench<'_> {
     }
 
     /// The same push again, as often as gives a median.
-    fn nothing(&self, closure: &Closure, registry: &Registry, compression: &str) -> Result<()> {
+    fn nothing(&self, closure: &Closure, registry: &Destination, compression: &str) -> Result<()> {
         let mut runs =
             (0..11).map(|_| self.push(closure, registry, compression, "warm")).collect::<Result<Vec<_>>>()?;
         runs.sort_by_key(|pushed| pushed.usage.wall);
@@ -171,7 +179,7 @@ impl Bench<'_> {
     }
 
     /// Wharf's push; cold, it has packed nothing before.
-    fn push(&self, closure: &Closure, registry: &Registry, compression: &str, state: &str) -> Result<Pushed> {
+    fn push(&self, closure: &Closure, registry: &Destination, compression: &str, state: &str) -> Result<Pushed> {
         let cache = self.path("cache");
         let marker = self.path("tag");
         if state == "cold" {
@@ -201,7 +209,7 @@ impl Bench<'_> {
     }
 
     /// The script's archive, copied to the registry by skopeo, which does not read a docker archive from a pipe.
-    fn peer(&self, closure: &Closure, registry: &Registry) -> Result<Duration> {
+    fn peer(&self, closure: &Closure, registry: &Destination) -> Result<Duration> {
         let archive = self.path("stream.tar");
         let start = Instant::now();
         self.stream(closure, &archive)?;
@@ -272,10 +280,6 @@ impl Bench<'_> {
         fs::remove_file(archive)?;
         Ok(total)
     }
-}
-
-fn registry() -> Result<Registry> {
-    Registry::start(Access::Open).context("docker-registry does not start")
 }
 
 /// Another number each time.
