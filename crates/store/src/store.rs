@@ -35,6 +35,19 @@ pub trait Store: Send + Sync {
     /// Keeps an object, valid or not, from being collected while this process lives.
     fn add_temp_root(&self, path: &StorePath) -> Result<(), StoreError>;
 
+    /// Those of many objects that are not in the store, in their order. All are kept from being collected while this process
+    /// lives, as by [`Store::add_temp_root`].
+    fn absent(&self, paths: &[StorePath]) -> Result<Vec<StorePath>, StoreError> {
+        let mut absent = Vec::new();
+        for path in paths {
+            self.add_temp_root(path)?;
+            if !self.is_valid(path)? {
+                absent.push(path.clone());
+            }
+        }
+        Ok(absent)
+    }
+
     /// Adds a text with its references (`builtins.toFile`, `.drv` files).
     fn add_text(&self, name: &str, content: &[u8], references: &BTreeSet<StorePath>) -> Result<StorePath, StoreError>;
 

@@ -40,7 +40,10 @@ pub(crate) fn open(text: Option<&str>, what: &TargetArguments, settings: &Settin
         }
         Some(place) => copied(&place, settings),
         None if is_file(Path::new(text)) => local(Path::new(text), Selection::default(), settings),
-        None => of_target(what, Some(text), settings),
+        None => of_target(what, Some(text), settings).map_err(|error| match places::near_transport(text) {
+            Some(near) => error.help(format!("did you mean {near}?")),
+            None => error,
+        }),
     }
 }
 

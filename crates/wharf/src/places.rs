@@ -33,8 +33,21 @@ pub(crate) fn place(text: &str) -> Result<Place, Failure> {
         Some(place) => Ok(place),
         None if text.starts_with(['.', '/']) => Err(Failure::usage(format!("'{text}' is a file and no reference"))
             .help(format!("say what is there: docker-archive:{text}, oci-archive:{text} or oci:{text}"))),
-        None => Ok(Place::Registry(registries::reference(text)?)),
+        None => registries::reference(text).map(Place::Registry).map_err(|error| match near_transport(text) {
+            Some(near) => error.help(format!("did you mean {near}?")),
+            None => error,
+        }),
     }
+}
+
+/// The transport that a text, which is no reference either, has nearly.
+pub(crate) fn near_transport(text: &str) -> Option<String> {
+    let (name, rest) = text.split_once(':')?;
+    let distance = |transport: &str| strsim::damerau_levenshtein(name, transport.trim_end_matches(['/', ':']));
+    let transports = Place::TRANSPORTS.map(|(transport, _)| (distance(transport), transport));
+    let (distance, nearest) = transports.into_iter().min()?;
+    // `git:` is no slip of `oci:`.
+    (distance <= 2 && 3 * distance <= name.len()).then(|| format!("{nearest}{}", rest.trim_start_matches('/')))
 }
 
 /// A client for these places. One that talks to no registry works without a network.

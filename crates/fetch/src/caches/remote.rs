@@ -115,6 +115,12 @@ impl Transport for Remote {
         }
     }
 
+    fn read_many(&self, names: &[String], limit: u64, requests: usize, done: &mut dyn FnMut(usize, Option<Vec<u8>>)) {
+        if let Ok(places) = names.iter().map(|name| self.locate.place(name)).collect::<io::Result<Vec<_>>>() {
+            self.network.get_many(&places, limit, requests, done);
+        }
+    }
+
     fn exists(&self, name: &str) -> io::Result<bool> {
         Ok(self.ask(name, &Question::of(Method::HEAD))?.is_some())
     }

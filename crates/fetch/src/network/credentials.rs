@@ -6,7 +6,7 @@ use std::fmt;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use percent_encoding::percent_decode_str;
-use reqwest::blocking::RequestBuilder;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// A header that only one host may see.
 #[derive(Clone)]
@@ -44,21 +44,22 @@ pub(super) enum Identity<'a> {
 }
 
 impl Identity<'_> {
-    pub fn add_to(&self, request: RequestBuilder) -> RequestBuilder {
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let mut add = |name: &str, value: &str| {
+            // A token with a line break in it is none; the server will say so.
+            if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+        };
         match self {
-            Identity::Nobody => request,
-            Identity::Password { user, password } => request.basic_auth(user, Some(password)),
-            Identity::Headers(secrets) => secrets.iter().fold(request, |request, secret| {
-                let value = reqwest::header::HeaderValue::try_from(&secret.value).map(|mut value| {
-                    value.set_sensitive(true);
-                    value
-                });
-                match value {
-                    Ok(value) => request.header(&*secret.name, value),
-                    // A token with a line break in it is none; the server will say so.
-                    Err(_) => request,
-                }
-            }),
+            Identity::Nobody => {}
+            Identity::Password { user, password } => {
+                add("authorization", &format!("Basic {}", BASE64.encode(format!("{user}:{password}"))));
+            }
+            Identity::Headers(secrets) => secrets.iter().for_each(|secret| add(&secret.name, &secret.value)),
         }
+        headers
     }
 }

@@ -6,13 +6,14 @@
 
 mod body;
 mod credentials;
+mod many;
 mod netrc;
 mod payload;
 mod request;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::blocking::Client;
@@ -22,11 +23,15 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use many::Crowd;
+
 pub(crate) use body::Body;
 pub(crate) use credentials::{Secret, basic_header};
 pub use netrc::Netrc;
 pub(crate) use payload::Payload;
 pub(crate) use request::{Place, Question, refused, shown};
+
+const USER_AGENT: &str = concat!("wharf/", env!("CARGO_PKG_VERSION"));
 
 /// How servers are spoken to.
 #[derive(Clone, Debug)]
@@ -64,12 +69,13 @@ pub struct Network {
     pub(crate) settings: NetworkSettings,
     /// Made when it is first needed.
     client: OnceLock<Client>,
+    crowd: Mutex<Option<Crowd>>,
 }
 
 impl Network {
     /// With these settings. Nothing is sent yet.
     pub fn new(settings: NetworkSettings) -> Arc<Self> {
-        Arc::new(Self { settings, client: OnceLock::new() })
+        Arc::new(Self { settings, client: OnceLock::new(), crowd: Mutex::default() })
     }
 
     fn client(&self) -> Result<&Client, String> {
@@ -78,6 +84,15 @@ impl Network {
         }
         let client = make_client(&self.settings)?;
         Ok(self.client.get_or_init(|| client))
+    }
+
+    /// What asks for many things at once; none if it cannot be set up.
+    fn crowd(&self) -> MutexGuard<'_, Option<Crowd>> {
+        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        if crowd.is_none() {
+            *crowd = make_crowd(&self.settings);
+        }
+        crowd
     }
 }
 
@@ -88,6 +103,28 @@ impl fmt::Debug for Network {
 }
 
 fn make_client(settings: &NetworkSettings) -> Result<Client, String> {
+    Client::builder()
+        .tls_backend_preconfigured(tls(settings)?)
+        .connect_timeout(settings.connect_timeout)
+        // For a blocking client this bounds each read, not the whole download.
+        .timeout(settings.stall_timeout)
+        .redirect(Policy::none())
+        .user_agent(USER_AGENT)
+        .build()
+        .map_err(|error| format!("HTTP cannot be set up: {}", reasons(&error)))
+}
+
+fn make_crowd(settings: &NetworkSettings) -> Option<Crowd> {
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(settings).ok()?)
+        .connect_timeout(settings.connect_timeout)
+        .read_timeout(settings.stall_timeout)
+        .redirect(Policy::none())
+        .user_agent(USER_AGENT);
+    Crowd::new(client.build().ok()?)
+}
+
+fn tls(settings: &NetworkSettings) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
     if let Some(file) = &settings.certificates {
@@ -95,20 +132,11 @@ fn make_client(settings: &NetworkSettings) -> Result<Client, String> {
         let own = CertificateDer::pem_file_iter(file).map_err(|error| wrong(&error))?;
         roots.add_parsable_certificates(own.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?);
     }
-    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS cannot be set up: {error}"))?
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .connect_timeout(settings.connect_timeout)
-        // For a blocking client this bounds each read, not the whole download.
-        .timeout(settings.stall_timeout)
-        .redirect(Policy::none())
-        .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| format!("HTTP cannot be set up: {}", reasons(&error)))
+        .with_no_client_auth())
 }
 
 /// An error with what caused it; the outermost alone says little.

@@ -113,7 +113,7 @@ impl Network {
         Err(Problem::lasting(format!("it redirects more than {MOST_REDIRECTS} times")))
     }
 
-    fn identity<'a>(&self, place: &'a Place, url: &Url) -> Identity<'a> {
+    pub(super) fn identity<'a>(&self, place: &'a Place, url: &Url) -> Identity<'a> {
         if !place.secrets.is_empty() {
             return Identity::Headers(&place.secrets);
         }
@@ -133,7 +133,7 @@ impl Network {
 
     fn send(&self, url: &Url, question: &Question<'_>, identity: &Identity<'_>) -> Result<Response, Problem> {
         let client = self.client().map_err(Problem::lasting)?;
-        let mut request = identity.add_to(client.request(question.method.clone(), bare(url)));
+        let mut request = client.request(question.method.clone(), bare(url)).headers(identity.headers());
         if let Some((from, validator)) = question.from {
             request = request.header(RANGE, format!("bytes={from}-")).header(IF_RANGE, validator);
         }
@@ -196,7 +196,7 @@ fn redirect(response: &Response, question: &Question<'_>) -> Option<String> {
 }
 
 /// The address without a user's name and password: those are sent as a header, or not at all.
-fn bare(url: &Url) -> Url {
+pub(super) fn bare(url: &Url) -> Url {
     let mut url = url.clone();
     // Only addresses without a host refuse, and they have no user either.
     let _ = url.set_username("");

@@ -104,6 +104,36 @@ impl BinaryCache {
         Ok(info)
     }
 
+    /// Whether the cache has an object, if it was asked before in this process.
+    pub(super) fn known(&self, path: &StorePath) -> Option<bool> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(path).map(Option::is_some)
+    }
+
+    /// Asks for many objects at the same time. What could not be had so, for any reason, is asked for again when it is needed.
+    pub(super) fn learn(&self, paths: &[&StorePath], requests: usize) {
+        if self.failure.get().is_some() || self.priority().is_err() {
+            return;
+        }
+        let new = paths.iter().filter(|path| self.known(path).is_none() && !self.remembers(path));
+        let new: Vec<&StorePath> = new.copied().collect();
+        let names: Vec<String> = new.iter().map(|path| info_name(path)).collect();
+        self.transport.read_many(&names, LONGEST_INFO, requests, &mut |number, bytes| {
+            let (path, text) = (new[number], bytes.map(String::from_utf8).transpose());
+            let Ok(text) = text else { return };
+            let Ok(info) = text.as_deref().map(|text| self.parse(path, text)).transpose() else { return };
+            if let Some(lookups) = &self.options.lookups {
+                lookups.put(self.address(), &names[number], text.as_deref());
+            }
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), info);
+        });
+    }
+
+    /// Whether an earlier run has left an answer.
+    fn remembers(&self, path: &StorePath) -> bool {
+        let lookups = self.options.lookups.as_ref();
+        lookups.is_some_and(|lookups| lookups.get(self.address(), &info_name(path)).is_some())
+    }
+
     /// What was said of the cache when it failed, if it has.
     pub(super) fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)

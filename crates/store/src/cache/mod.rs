@@ -42,6 +42,17 @@ pub trait Transport: Send + Sync {
     /// Any, among them a name that leads out of the cache.
     fn open(&self, name: &str) -> io::Result<Option<Box<dyn Read>>>;
 
+    /// Reads many small files, at most `limit` bytes each, with this many requests on the way, and gives what came to `done`, with
+    /// the place of its name: `None` for a file that is not there. What is not given has to be opened; there is no order.
+    fn read_many(
+        &self,
+        _names: &[String],
+        _limit: u64,
+        _requests: usize,
+        _done: &mut dyn FnMut(usize, Option<Vec<u8>>),
+    ) {
+    }
+
     /// Whether a file is there.
     fn exists(&self, name: &str) -> io::Result<bool>;
 

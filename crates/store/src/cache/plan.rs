@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use nix_formats::narinfo::NarInfo;
 use nix_formats::store_path::StorePath;
 
-use super::parallel::{in_order, spread};
+use super::parallel::in_order;
 use super::{CacheError, Substituters};
 use crate::progress::Progress;
 use crate::{Store, StoreError};
@@ -71,32 +71,20 @@ impl Substituters {
         store: &dyn Store,
         progress: &dyn Progress,
     ) -> Result<Plan, StoreError> {
-        let wanted: BTreeSet<StorePath> = wanted.into_iter().collect();
-        let seen = Mutex::new(wanted.clone());
-        let look = |path: StorePath| -> Result<Option<Result<Planned, StorePath>>, StoreError> {
-            store.add_temp_root(&path)?;
-            if store.is_valid(&path)? {
-                return Ok(None);
-            }
-            let found = self.find_with_cache(&path, true, progress);
-            Ok(Some(found.map(|(cache, info)| Planned { info, cache }).ok_or(path)))
-        };
-        let found = spread(self.connections(), wanted, |path| {
-            let found = look(path);
-            let mut more = Vec::new();
-            if let Ok(Some(Ok(planned))) = &found {
-                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                let new = planned.info.references.iter().filter(|reference| seen.insert((*reference).clone()));
-                more.extend(new.cloned());
-            }
-            (found, more)
-        });
+        let mut seen: BTreeSet<StorePath> = wanted.into_iter().collect();
+        let mut level: Vec<StorePath> = seen.iter().cloned().collect();
         let mut plan = Plan::default();
-        for found in found {
-            match found? {
-                None => {}
-                Some(Ok(planned)) => plan.nodes.push(planned),
-                Some(Err(path)) => drop(plan.missing.insert(path)),
+        // What the objects of one level refer to is the next: all of a level are asked for at the same time.
+        while !level.is_empty() {
+            let absent = store.absent(&std::mem::take(&mut level))?;
+            self.ask(absent.iter().map(|path| (path, true)), progress);
+            for path in absent {
+                let Some((cache, info)) = self.find_with_cache(&path, true, progress) else {
+                    plan.missing.insert(path);
+                    continue;
+                };
+                level.extend(info.references.iter().filter(|reference| seen.insert((*reference).clone())).cloned());
+                plan.nodes.push(Planned { info, cache });
             }
         }
         // An order that does not depend on which answer came first.

@@ -15,7 +15,10 @@ use crate::{LocalStore, Store, StoreError};
 
 /// How many questions are on the way at the same time where nothing else is said. They are small, and what they cost is the
 /// time until the answer comes.
-const CONNECTIONS: usize = 128;
+const CONNECTIONS: usize = 256;
+
+/// How many threads wait for the answers that one thread cannot wait for: of caches that are no plain servers.
+const MOST_THREADS: usize = 64;
 
 /// What makes an object's NAR worth reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,12 +90,29 @@ impl Substituters {
         })
     }
 
-    /// Asks for many objects at the same time, so that [`Substituters::find`] need not wait for each.
+    /// Asks for many objects at the same time, so that [`Substituters::find`] need not wait for each. `public` is whether an
+    /// object may be asked for everywhere.
     pub fn ask<'a>(&self, paths: impl IntoIterator<Item = (&'a StorePath, bool)>, progress: &dyn Progress) {
-        spread(self.connections(), paths, |(path, public)| {
+        let paths: Vec<_> = paths.into_iter().collect();
+        let mut open = paths.clone();
+        for index in self.order(progress) {
+            let cache = &self.caches[*index];
+            let asked = open.iter().filter(|(_, public)| *public || !cache.is_default());
+            cache.learn(&asked.map(|(path, _)| *path).collect::<Vec<_>>(), self.connections());
+            open.retain(|(path, _)| cache.known(path) != Some(true));
+        }
+        let unsettled = paths.into_iter().filter(|(path, public)| !self.is_settled(path, *public, progress));
+        spread(self.connections().min(MOST_THREADS), unsettled, |(path, public)| {
             self.find_with_cache(path, public, progress);
             ((), Vec::new())
         });
+    }
+
+    /// Whether it is known which cache has an object, or that none has it.
+    fn is_settled(&self, path: &StorePath, public: bool, progress: &dyn Progress) -> bool {
+        let caches = self.order(progress).iter().map(|index| &self.caches[*index]);
+        let mut answers = caches.filter(|cache| public || !cache.is_default()).map(|cache| cache.known(path));
+        answers.find(|answer| *answer != Some(false)).is_none_or(|answer| answer.is_some())
     }
 
     /// Takes objects and all that they refer to into the store, as far as they are not there; returns what was taken.

@@ -51,6 +51,9 @@ impl DaemonStore {
     }
 }
 
+/// How many threads tell a daemon what to keep.
+const KEEPING_THREADS: usize = 8;
+
 impl Store for DaemonStore {
     fn name(&self) -> String {
         format!("the Nix daemon at '{}'", self.address())
@@ -116,6 +119,19 @@ impl Store for DaemonStore {
 
     fn add_temp_root(&self, path: &StorePath) -> Result<(), StoreError> {
         self.call(ADD_TEMP_ROOT, |out| out.path(path), |answer, _| answer.number().map(drop))
+    }
+
+    fn absent(&self, paths: &[StorePath]) -> Result<Vec<StorePath>, StoreError> {
+        // The protocol keeps one at a time, and another machine's daemon takes a while to answer.
+        let share = paths.len().div_ceil(KEEPING_THREADS).max(1);
+        std::thread::scope(|scope| {
+            let keep = |part: &[StorePath]| part.iter().try_for_each(|path| self.add_temp_root(path));
+            let threads: Vec<_> = paths.chunks(share).map(|part| scope.spawn(move || keep(part))).collect();
+            let panicked = |panic| std::panic::resume_unwind(panic);
+            threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(panicked))
+        })?;
+        let valid = self.valid_paths(&paths.iter().cloned().collect(), false)?;
+        Ok(paths.iter().filter(|path| !valid.contains(*path)).cloned().collect())
     }
 
     fn add_text(&self, name: &str, content: &[u8], references: &BTreeSet<StorePath>) -> Result<StorePath, StoreError> {

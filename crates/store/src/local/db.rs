@@ -104,6 +104,24 @@ impl Database {
         query().map_err(|error| self.failed(error))
     }
 
+    /// Those that are not valid, in one transaction: each has to lock the file.
+    pub fn absent(&self, paths: &[StorePath]) -> Result<Vec<StorePath>, StoreError> {
+        let mut connection = self.lock();
+        let mut absent = Vec::new();
+        let mut query = || {
+            let transaction = connection.transaction()?;
+            let mut query = transaction.prepare_cached("select 1 from ValidPaths where path = ?")?;
+            for path in paths {
+                if !query.exists([path.to_absolute()])? {
+                    absent.push(path.clone());
+                }
+            }
+            Ok(())
+        };
+        query().map_err(|error| self.failed(error))?;
+        Ok(absent)
+    }
+
     pub fn path_info(&self, path: &StorePath) -> Result<Option<PathInfo>, StoreError> {
         let connection = self.lock();
         let query = || {

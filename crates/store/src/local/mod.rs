@@ -187,7 +187,12 @@ impl Store for LocalStore {
     }
 
     fn add_temp_root(&self, path: &StorePath) -> Result<(), StoreError> {
-        self.temp_roots.add(path)
+        self.temp_roots.add(std::slice::from_ref(path))
+    }
+
+    fn absent(&self, paths: &[StorePath]) -> Result<Vec<StorePath>, StoreError> {
+        self.temp_roots.add(paths)?;
+        self.db.absent(paths)
     }
 
     fn add_text(&self, name: &str, content: &[u8], references: &BTreeSet<StorePath>) -> Result<StorePath, StoreError> {

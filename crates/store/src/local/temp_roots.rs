@@ -51,29 +51,34 @@ impl TempRoots {
         }
     }
 
-    /// Keeps the path from being collected while the store is open.
-    pub fn add(&self, path: &StorePath) -> Result<(), StoreError> {
+    /// Keeps the paths from being collected while the store is open.
+    pub fn add(&self, paths: &[StorePath]) -> Result<(), StoreError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.recorded.contains(path) {
+        let State { recorded, open } = &mut *state;
+        let mut new: Vec<&StorePath> = paths.iter().filter(|path| !recorded.contains(*path)).collect();
+        if new.is_empty() {
             return Ok(());
         }
-        if state.open.is_none() {
-            state.open = Some(self.open()?);
+        if open.is_none() {
+            *open = Some(self.open()?);
         }
-        if let Some(open) = &mut state.open {
-            let mut line = path.to_absolute().into_bytes();
-            line.push(0);
+        if let Some(open) = open {
+            let lines: Vec<u8> = new.iter().flat_map(|path| (path.to_absolute() + "\0").into_bytes()).collect();
             while !try_flock(&open.gc_lock, FlockOperation::NonBlockingLockShared, &self.gc_lock)? {
-                if self.tell_collector(path) {
+                // What it has been told of, it need not be told of again.
+                while let Some(path) = new.pop_if(|path| self.tell_collector(path)) {
+                    recorded.insert(path.clone());
+                }
+                if new.is_empty() {
                     break;
                 }
                 std::thread::sleep(RETRY);
             }
-            let written = open.file.write_all(&line).map_err(StoreError::io("write", &open.path));
+            let written = open.file.write_all(&lines).map_err(StoreError::io("write", &open.path));
             try_flock(&open.gc_lock, FlockOperation::Unlock, &self.gc_lock)?;
             written?;
         }
-        state.recorded.insert(path.clone());
+        recorded.extend(paths.iter().cloned());
         Ok(())
     }
 
