@@ -4,4 +4,5 @@
   (builtins.pathExists ../data)
   (builtins.pathExists (toString ../data + "/one.txt"))
   (builtins.pathExists (toString ../data/one.txt + "/"))
+  (builtins.pathExists <nix/fetchurl.nix>)
 ]
