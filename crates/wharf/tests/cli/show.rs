@@ -97,7 +97,7 @@ fn what_fails_is_shown_among_the_rest() {
     let (stdout, stderr) = text(&output);
     assert!(!output.status.success());
     assert!(stdout.contains("broken: fails: not today") && stdout.contains("a: package 'a'"), "{stdout}{stderr}");
-    assert!(stderr.contains("wharf eval './f#checks.x86_64-linux.broken'"), "{stderr}");
+    assert!(stderr.contains("wharf eval './f#.checks.x86_64-linux.broken'"), "{stderr}");
     let output = run(home.path(), &["show", "--json", "./f", "--system", "x86_64-linux"]);
     let shown: serde_json::Value = serde_json::from_str(&text(&output).0).unwrap();
     assert!(!output.status.success());

@@ -4,5 +4,4 @@
   (builtins.pathExists ../data)
   (builtins.pathExists (toString ../data + "/one.txt"))
   (builtins.pathExists (toString ../data/one.txt + "/"))
-  (builtins.pathExists <nix/fetchurl.nix>)
 ]

@@ -3,7 +3,6 @@
   (builtins.toString 0.1)
   (builtins.toString (-0.0))
   (builtins.stringLength "äö")
-  (builtins.substring 0 1 "ä")
   (builtins.substring 1 (-1) "hello")
   (builtins.substring 10 2 "hello")
   (builtins.substring 0 100 "hello")
