@@ -103,6 +103,13 @@ impl Recorder {
         !embedded::covers(path) && self.recording.is_new(question, path)
     }
 
+    fn note_kind(&self, path: &Path, kind: Option<FileType>) {
+        if self.is_new(KIND, path) {
+            let kind = kind.map(|kind| kind.name().to_owned());
+            self.recording.note(Dependency::Kind { path: path.to_owned(), kind });
+        }
+    }
+
     fn note_source(&self, source: Source) {
         self.recording.note(Dependency::Source(Box::new(source)));
     }
@@ -226,22 +233,20 @@ impl Host for Recorder {
 
     fn file_type(&self, path: &Path) -> Result<Option<FileType>, HostError> {
         let kind = self.passed(self.inner.file_type(path))?;
-        if self.is_new(KIND, path) {
-            let kind = kind.map(|kind| kind.name().to_owned());
-            self.recording.note(Dependency::Kind { path: path.to_owned(), kind });
-        }
+        self.note_kind(path, kind);
         Ok(kind)
     }
 
     fn visible_type(&self, path: &Path) -> Result<Option<FileType>, HostError> {
-        match self.inner.file_type(path) {
-            // The mode of evaluation refuses it, which is part of the key; where links lead is not.
-            Err(HostError::Refused(_)) if self.inner.is_pure() => Ok(None),
-            _ => match self.file_type(path) {
-                Err(HostError::Refused(_)) => Ok(None),
-                seen => seen,
-            },
-        }
+        let kind = match self.inner.file_type(path) {
+            // The mode of evaluation refuses it, which is part of the key.
+            Err(HostError::Refused(_)) if self.inner.is_pure() => return Ok(None),
+            // Where links lead is not.
+            refused @ Err(HostError::Refused(_)) => return self.passed(refused).or(Ok(None)),
+            seen => self.passed(seen)?,
+        };
+        self.note_kind(path, kind);
+        Ok(kind)
     }
 
     fn read_link(&self, path: &Path) -> Result<PathBuf, HostError> {
