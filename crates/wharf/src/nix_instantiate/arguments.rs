@@ -200,8 +200,7 @@ fn switch(request: &mut Request, argument: &str) -> bool {
         "--offline" => request.offline = true,
         "-q" | "--quiet" => request.quiet = true,
         // Roots are always links from elsewhere, nothing is said but warnings, and what caches lack is built.
-        "--indirect" | "-v" | "--verbose" | "-Q" | "--no-build-output" | "-L" | "--print-build-logs" | "--fallback" => {
-        }
+        "--indirect" | "-v" | "--verbose" | "-Q" | "--no-build-output" | "--fallback" => {}
         _ => return false,
     }
     true
