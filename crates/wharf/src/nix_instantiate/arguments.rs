@@ -165,9 +165,11 @@ pub(super) fn parse(arguments: &[String]) -> Result<Parsed, Failure> {
             _ => request.operands.push(argument),
         }
     }
-    let flags =
-        BuildFlags::try_parse_from(build).map_err(|error| Failure::usage(error.to_string().trim_end().to_owned()))?;
-    request.build = flags.build;
+    // Describing the flags costs more than most evaluations do.
+    if !build.is_empty() {
+        let flags = BuildFlags::try_parse_from(build);
+        request.build = flags.map_err(|error| Failure::usage(error.to_string().trim_end().to_owned()))?.build;
+    }
     Ok(Parsed::Request(Box::new(request)))
 }
 
