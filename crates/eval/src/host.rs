@@ -23,6 +23,14 @@ pub trait Host: Send + Sync {
     /// The type of what is at `path`, a symbolic link at its end not followed; `None` if there is nothing.
     fn file_type(&self, path: &Path) -> Result<Option<FileType>, HostError>;
 
+    /// As [`Host::file_type`], but what must not be looked at is nothing too (`builtins.pathExists`).
+    fn visible_type(&self, path: &Path) -> Result<Option<FileType>, HostError> {
+        match self.file_type(path) {
+            Err(HostError::Refused(_)) => Ok(None),
+            seen => seen,
+        }
+    }
+
     /// Where the symbolic link at `path` points, as written in it.
     fn read_link(&self, path: &Path) -> Result<PathBuf, HostError>;
 

@@ -69,6 +69,8 @@ impl Writer<'_> {
 
     fn value(&mut self, value: Value) -> Result<()> {
         let _depth = self.interp.deeper()?;
+        // As in `print::plain`: a function in a set or list is evaluated in Nix only when somebody asks for it.
+        let is_code = !self.options.strict && !value.is_thunk() && self.depth > 1;
         let Some(value) = self.evaluated(value)? else {
             self.empty("unevaluated", &[]);
             return Ok(());
@@ -89,6 +91,7 @@ impl Writer<'_> {
             }
             Kind::Attrs(attrs) if self.interp.is_derivation(attrs)? => return self.derivation(attrs),
             Kind::Attrs(attrs) => return self.element("attrs", &[], |writer| writer.attrs(attrs)),
+            Kind::Lambda(_) if is_code => self.empty("unevaluated", &[]),
             Kind::Lambda(closure) => return self.function(closure.lambda, 0),
             Kind::Partial(partial) => match partial.function.kind() {
                 Kind::Lambda(closure) => return self.function(closure.lambda, partial.args.len()),

@@ -123,6 +123,21 @@ fn nix_gives_the_same() {
 }
 
 #[test]
+fn what_nix_refuses_is_refused() {
+    let text = fs::read_to_string(root().join("edges/refused.txt")).expect("the list is there");
+    let evaluator = Evaluator::new(Box::new(ReadOnlyHost { quiet: true }), Settings::default());
+    let accepted = |line: &&str| {
+        evaluator.run(|interp| {
+            let origin = Origin::Text("«refused»".to_owned());
+            let value = interp.eval_source(origin, line.as_bytes().to_vec(), Path::new("/"), &[]);
+            value.and_then(|value| interp.force_deep(value)).is_ok()
+        })
+    };
+    let accepted: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).filter(accepted).collect();
+    assert!(accepted.is_empty(), "accepted:\n{}", accepted.join("\n"));
+}
+
+#[test]
 fn every_builtin_has_a_program() {
     let evaluator = Evaluator::new(Box::new(ReadOnlyHost { quiet: true }), Settings::default());
     let names = evaluator.run(|interp| {

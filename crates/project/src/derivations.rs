@@ -3,6 +3,7 @@
 //! An evaluation makes many more derivations than are ever built, and writing one costs a synchronised file each.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nix_formats::derivation::Derivation;
@@ -13,6 +14,8 @@ use store::{Store, StoreError};
 #[derive(Default)]
 pub(crate) struct Derivations {
     pending: Mutex<HashMap<StorePath, Box<[u8]>>>,
+    /// Something had to be built in an evaluation that had not written what it is built from.
+    lacked_inputs: AtomicBool,
 }
 
 /// A step of writing a graph, inputs first.
@@ -26,6 +29,16 @@ impl Derivations {
     pub(crate) fn note(&self, path: &StorePath, aterm: Vec<u8>) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.entry(path.clone()).or_insert_with(|| aterm.into_boxed_slice());
+    }
+
+    /// Takes note that a build lacks what it is made from, as the evaluation writes nothing.
+    pub(crate) fn note_lacked_inputs(&self) {
+        self.lacked_inputs.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a build failed for that reason since this was asked last.
+    pub(crate) fn lacked_inputs(&self) -> bool {
+        self.lacked_inputs.swap(false, Ordering::Relaxed)
     }
 
     /// Writes these derivations and all that they are made from, inputs first. What is neither known here nor in the

@@ -43,7 +43,16 @@ impl ProjectHost {
     /// Builds an output that the evaluation wants to read.
     fn build_output(&self, derivation: &StorePath, output: &str) -> Result<StorePath, HostError> {
         let opened = self.opened()?;
-        self.derivations.write(std::slice::from_ref(derivation), &*opened.store).map_err(failed)?;
+        let written = self.derivations.write(std::slice::from_ref(derivation), &*opened.store);
+        if written.is_err() && !self.sources.write {
+            self.derivations.note_lacked_inputs();
+            return Err(HostError::Failed(format!(
+                "'{}' has to be built for the evaluation, which writes nothing into the store, what it is built from \
+                 included (--read-write-mode lifts that)",
+                derivation.to_absolute()
+            )));
+        }
+        written.map_err(failed)?;
         let wanted = build::Wanted::some(derivation.clone(), BTreeSet::from([output.to_owned()]));
         let realised = opened.builder.realise(&[wanted]).map_err(failed)?;
         let path = realised.first().and_then(|realised| realised.outputs.get(output));
@@ -62,9 +71,26 @@ impl ProjectHost {
         path.cloned().ok_or_else(|| HostError::Failed(format!("'{derivation}' has no output '{output}'")))
     }
 
+    /// Makes sure that a store object is there.
+    fn have(&self, path: &StorePath) -> Result<(), HostError> {
+        let store = &self.opened()?.store;
+        store.add_temp_root(path).map_err(failed)?;
+        if store.is_valid(path).map_err(failed)? {
+            return Ok(());
+        }
+        let taken = self.services.substituters().take([path.clone()], &**store, &*self.progress);
+        taken.map(drop).map_err(|error| {
+            HostError::Failed(format!("'{}' is not in the store, and cannot be taken: {error}", path.to_absolute()))
+        })
+    }
+
+    /// Whether the evaluation is pure: what it may see does not depend on where links lead.
+    pub(crate) fn is_pure(&self) -> bool {
+        self.files.access == Access::StoreOnly
+    }
+
     fn inputs<'a>(&'a self, notify: &'a dyn Fn(&str)) -> Result<Inputs<'a>, HostError> {
-        let pure = self.files.access == Access::StoreOnly;
-        Ok(Inputs { fetcher: &self.opened()?.fetcher, directory: &self.directory, pure, notify })
+        Ok(Inputs { fetcher: &self.opened()?.fetcher, directory: &self.directory, pure: self.is_pure(), notify })
     }
 
     /// How the tree that a request fetches looks, if it is on this machine and not fixed.
@@ -168,7 +194,7 @@ impl Host for ProjectHost {
         for one in wanted {
             outputs.push(match one {
                 Wanted::Path(path) => {
-                    self.ensure_path(path)?;
+                    self.have(path)?;
                     path.clone()
                 }
                 Wanted::Output { derivation, output } => self.build_output(derivation, output)?,
@@ -178,15 +204,8 @@ impl Host for ProjectHost {
     }
 
     fn ensure_path(&self, path: &StorePath) -> Result<(), HostError> {
-        let store = &self.opened()?.store;
-        store.add_temp_root(path).map_err(failed)?;
-        if store.is_valid(path).map_err(failed)? {
-            return Ok(());
-        }
-        let taken = self.services.substituters().take([path.clone()], &**store, &*self.progress);
-        taken.map(drop).map_err(|error| {
-            HostError::Failed(format!("'{}' is not in the store, and cannot be taken: {error}", path.to_absolute()))
-        })
+        // One that writes nothing fetches nothing for a mere mention.
+        if self.sources.write { self.have(path) } else { Ok(()) }
     }
 
     fn references(&self, path: &StorePath) -> Result<Vec<StorePath>, HostError> {

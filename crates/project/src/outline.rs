@@ -1,6 +1,6 @@
 //! What a flake provides, as `nix flake show` lists it.
 
-use eval::{Attrs, Interp, Kind, Symbol, Value};
+use eval::{Attrs, ErrorKind, Interp, Kind, Symbol, Value};
 
 use crate::error::Error;
 use crate::project::Project;
@@ -52,13 +52,30 @@ pub enum Item {
     Other(&'static str, &'static str),
     /// Not looked at, and the option that would show it.
     Omitted(&'static str),
+    /// What it is cannot be told, and why.
+    Failed(String),
+}
+
+impl Outline {
+    /// The attribute paths of what fails in it.
+    pub fn failures(&self) -> Vec<String> {
+        match &self.item {
+            Item::Failed(_) => vec![String::new()],
+            Item::Set(entries) => entries
+                .iter()
+                .flat_map(|entry| entry.failures().into_iter().map(|rest| format!("{}.{rest}", entry.name)))
+                .map(|path| path.trim_end_matches('.').to_owned())
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl Project {
     /// Lists what a flake provides.
     ///
     /// # Errors
-    /// It is no flake, it cannot be locked, or one of its outputs fails.
+    /// It is no flake, it cannot be locked, or the machine fails. Of an output that fails the list says so.
     pub fn outline(&self, target: &Target, options: OutlineOptions) -> Result<Outline, Error> {
         let packages = self.packages_for(target)?;
         let crate::target::Source::Flake { reference } = &target.source else {
@@ -76,6 +93,11 @@ impl Project {
             Ok(Outline { name: located.to_string(), item: looking.set(outputs, &[])? })
         })
     }
+}
+
+/// Whether an error is one of the output itself, so that the others can still be listed.
+fn is_of_program(kind: &ErrorKind) -> bool {
+    !matches!(kind, ErrorKind::Host | ErrorKind::Interrupted | ErrorKind::StackTooDeep)
 }
 
 struct Looking<'a> {
@@ -99,7 +121,10 @@ impl Looking<'_> {
             if self.is_empty(attr.value, &below) {
                 continue;
             }
-            let item = self.item(attr.value, &below).map_err(|error| self.within(error, &below))?;
+            let item = match self.item(attr.value, &below) {
+                Err(Error::Eval { error, .. }) if is_of_program(&error.kind) => Item::Failed(error.message),
+                item => item.map_err(|error| self.within(error, &below))?,
+            };
             entries.push(Outline { name: name.into_owned(), item });
         }
         Ok(Item::Set(entries))

@@ -1,11 +1,8 @@
 //! Images for several systems: the target is evaluated once for each, and nothing is emulated. What another system's image
 //! needs comes from binary caches.
 
-use std::sync::{Arc, OnceLock};
-
 use crate::derived::Derived;
 use crate::error::Error;
-use crate::options::Options;
 use crate::project::Project;
 use crate::target::Target;
 
@@ -24,15 +21,7 @@ impl Project {
 
     /// The same project, evaluating for another system.
     pub(crate) fn for_system(&self, system: &str) -> Project {
-        let mut options = Options::clone(&self.options);
-        options.evaluation.system = system.to_owned();
-        Project {
-            options: Arc::new(options),
-            services: Arc::clone(&self.services),
-            derivations: Arc::clone(&self.derivations),
-            own_object: OnceLock::clone(&self.own_object),
-            history: Arc::clone(&self.history),
-        }
+        self.with(|options| options.evaluation.system = system.to_owned())
     }
 }
 

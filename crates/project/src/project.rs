@@ -64,14 +64,15 @@ impl Project {
         Ok(&self.services.open()?.store)
     }
 
-    /// Evaluates a target and works on its value, on a thread with a deep stack.
+    /// Evaluates a target and works on its value, on a thread with a deep stack. Both are done anew if something has to be
+    /// built on the way, from sources that a project that writes nothing has not written.
     ///
     /// # Errors
     /// The evaluation fails, or `work` does.
     pub fn evaluate<R: Send>(
         &self,
         target: &Target,
-        work: impl FnOnce(&Interp, Value) -> Result<R, Error> + Send,
+        work: impl Fn(&Interp, Value) -> Result<R, Error> + Sync,
     ) -> Result<R, Error> {
         let packages = self.packages_for(target)?;
         self.evaluate_with(target, |interp| work(interp, self.value(interp, target, &packages)?))
@@ -81,10 +82,29 @@ impl Project {
     pub(crate) fn evaluate_with<R: Send>(
         &self,
         target: &Target,
-        work: impl FnOnce(&Interp) -> Result<R, Error> + Send,
+        work: impl Fn(&Interp) -> Result<R, Error> + Sync,
     ) -> Result<R, Error> {
-        let evaluator = self.evaluator(self.is_pure(target), None);
-        self.shown(target, &evaluator, |evaluator| evaluator.run(work))
+        let pure = self.is_pure(target);
+        let evaluator = self.evaluator(pure, None);
+        self.shown(target, &evaluator, |evaluator| match evaluator.run(&work) {
+            Err(_) if self.derivations.lacked_inputs() => {
+                self.with(|options| options.write = true).evaluator(pure, None).run(&work)
+            }
+            result => result,
+        })
+    }
+
+    /// The same project with other options; what it has opened and evaluated is shared.
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Options)) -> Project {
+        let mut options = Options::clone(&self.options);
+        change(&mut options);
+        Project {
+            options: Arc::new(options),
+            services: Arc::clone(&self.services),
+            derivations: Arc::clone(&self.derivations),
+            own_object: self.own_object.clone(),
+            history: Arc::clone(&self.history),
+        }
     }
 
     /// Runs `work` with an interpreter for expressions of the command line.

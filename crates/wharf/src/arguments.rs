@@ -1,8 +1,9 @@
 //! The command line: what is accepted, and which command runs.
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
 use crate::failure::{Failure, USAGE};
@@ -96,7 +97,7 @@ enum Command {
 
 /// Parses the process's arguments and runs what they ask for; the exit code.
 pub(crate) fn run() -> i32 {
-    let command_line = match CommandLine::try_parse_from(with_volumes(std::env::args_os().collect())) {
+    let command_line = match parse(with_volumes(std::env::args_os().collect())) {
         Ok(command_line) => command_line,
         Err(error) => {
             let code = if error.use_stderr() { USAGE } else { 0 };
@@ -113,6 +114,14 @@ pub(crate) fn run() -> i32 {
         }
     };
     dispatch(command_line.command, &settings).unwrap_or_else(|failure| failure.report(&settings))
+}
+
+/// As [`clap::Parser::try_parse_from`], but for taking the description of every command apart in the end: that is a fifth
+/// of the instructions of a command that has little to do.
+fn parse(argv: Vec<OsString>) -> Result<CommandLine, clap::Error> {
+    let mut described = ManuallyDrop::new(CommandLine::command());
+    let mut matches = described.try_get_matches_from_mut(argv)?;
+    CommandLine::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut described))
 }
 
 /// `-v` is `--verbose` everywhere, and to everybody who runs containers it is a volume too. Before a value with a colon

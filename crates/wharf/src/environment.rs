@@ -26,6 +26,8 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("AWS_ACCESS_KEY_ID", "With AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN: who you are at s3: binary caches"),
     ("AWS_PROFILE", "Which keys of ~/.aws/credentials, or of AWS_SHARED_CREDENTIALS_FILE, to use there instead"),
     ("AWS_REGION", "The region of s3: binary caches whose address names none; else AWS_DEFAULT_REGION"),
+    ("NIX_SHOW_STATS", "If 1, nix-instantiate prints counters of the evaluation, as JSON on standard error"),
+    ("NIX_SHOW_STATS_PATH", "The file to which it writes them instead"),
     ("NO_COLOR", "If set to anything, nothing is coloured"),
     ("DOCKER_CONFIG", "The directory of Docker's config.json, from which credentials are read; default ~/.docker"),
     (
@@ -53,8 +55,10 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
 
 /// A snapshot of the environment.
 pub(crate) struct Environment {
-    /// `HOME`, if it is an absolute path.
+    /// `HOME`, if it is an absolute path; without it, what the system's list of users says.
     pub(crate) home: Option<PathBuf>,
+    /// In whose place Wharf's own directories are where there is no home.
+    pub(crate) fallback: Option<PathBuf>,
     /// `NO_COLOR` is set and not empty.
     pub(crate) no_color: bool,
     /// `NIX_PATH`.
@@ -65,7 +69,8 @@ impl Environment {
     /// Reads the variables that have one meaning for all commands.
     pub(crate) fn read() -> Self {
         Self {
-            home: directory("HOME"),
+            home: directory("HOME").or_else(home_of_user),
+            fallback: None,
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             nix_path: text("NIX_PATH").unwrap_or_default(),
         }
@@ -74,10 +79,24 @@ impl Environment {
     /// Wharf's own directory: `own`, else `xdg`/wharf, else `HOME`/`fallback`/wharf.
     pub(crate) fn wharf_directory(&self, own: &str, xdg: &str, fallback: &str) -> Option<PathBuf> {
         directory(own).or_else(|| {
-            let base = directory(xdg).or_else(|| Some(self.home.as_ref()?.join(fallback)))?;
+            let home = || self.home.as_ref().or(self.fallback.as_ref());
+            let base = directory(xdg).or_else(|| Some(home()?.join(fallback)))?;
             Some(base.join("wharf"))
         })
     }
+}
+
+/// The home that `/etc/passwd` has for the user, as services and `env -i` leave `HOME` out.
+fn home_of_user() -> Option<PathBuf> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    home_in(&users, rustix::process::geteuid().as_raw())
+}
+
+fn home_in(users: &str, id: u32) -> Option<PathBuf> {
+    let id = id.to_string();
+    let homes = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let mut homes = homes.filter(|fields| fields.len() == 7 && fields[2] == id).map(|fields| PathBuf::from(fields[5]));
+    homes.find(|home| home.is_absolute())
 }
 
 /// A variable that names a directory. One that is relative counts as unset, as the XDG specification asks.
@@ -88,4 +107,18 @@ pub(crate) fn directory(name: &str) -> Option<PathBuf> {
 /// A variable as text; bytes that are no text count as unset.
 pub(crate) fn text(name: &str) -> Option<String> {
     std::env::var_os(name).map(OsString::into_string)?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_users_has_homes() {
+        let users =
+            "root:x:0:0:root:/root:/bin/sh\nbroken:x:7\nnobody:x:7:7::nowhere:/bin/false\nme:x:7:7::/home/me:\n";
+        assert_eq!(home_in(users, 0), Some(PathBuf::from("/root")));
+        assert_eq!(home_in(users, 7), Some(PathBuf::from("/home/me")));
+        assert_eq!(home_in(users, 8), None);
+    }
 }

@@ -11,6 +11,9 @@ use crate::daemon;
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
 
+/// Stands for a home where there is none. A message with this path says itself what is wrong.
+const NOWHERE: &str = "/dev/null/HOME-is-not-set";
+
 /// The options that every command takes.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
@@ -85,7 +88,10 @@ pub(crate) struct Settings {
 impl Settings {
     /// Resolves the settings. Nothing is created yet.
     pub(crate) fn resolve(arguments: &GlobalArguments) -> Result<Self, Failure> {
-        let environment = Environment::read();
+        Self::resolve_in(arguments, Environment::read())
+    }
+
+    fn resolve_in(arguments: &GlobalArguments, environment: Environment) -> Result<Self, Failure> {
         let verbosity = match (arguments.quiet, arguments.verbose) {
             (2.., _) => Verbosity::Silent,
             (1, _) => Verbosity::Quiet,
@@ -143,8 +149,9 @@ impl Settings {
         })
     }
 
-    /// The settings of a program that says nothing but warnings and errors.
-    pub(crate) fn quiet() -> Result<Self, Failure> {
+    /// The settings of a program that says nothing but warnings and errors. One that writes nothing needs no place to
+    /// write to, and gets one where nobody can write.
+    pub(crate) fn quiet(writes: bool) -> Result<Self, Failure> {
         let arguments = GlobalArguments {
             quiet: 1,
             verbose: 0,
@@ -154,7 +161,11 @@ impl Settings {
             offline: false,
             store: None,
         };
-        Self::resolve(&arguments)
+        let mut environment = Environment::read();
+        if !writes && environment.home.is_none() {
+            environment.fallback = Some(PathBuf::from(NOWHERE));
+        }
+        Self::resolve_in(&arguments, environment)
     }
 
     /// What is remembered of layers: digests and sizes, each of which can be computed again.

@@ -81,8 +81,12 @@ fn list_to_attrs(interp: &Interp, args: &[Value]) -> Result<Value> {
     for item in list.items() {
         let item = interp.force_attrs(*item)?;
         let name = name(interp, interp.attr(item, Symbol::NAME)?.value)?;
-        let value = interp.attr(item, Symbol::VALUE)?;
-        attrs.push_attr(Attr { name, ..value });
+        // Of several with a name the first counts, so that the others need no value.
+        match item.attr(Symbol::VALUE) {
+            Some(value) => attrs.push_attr(Attr { name, ..value }),
+            None if attrs.contains(name) => {}
+            None => interp.attr(item, Symbol::VALUE).map(drop)?,
+        }
     }
     Ok(attrs.finish().into())
 }
@@ -90,7 +94,7 @@ fn list_to_attrs(interp: &Interp, args: &[Value]) -> Result<Value> {
 fn map_attrs(interp: &Interp, args: &[Value]) -> Result<Value> {
     let attrs = interp.force_attrs(args[1])?;
     let (shape, values) = attrs.parts();
-    let mapped = Attrs::build(shape, |slot| {
+    let mapped = Attrs::build(shape.unplaced(), |slot| {
         let function_and_name = heap::new([args[0], shape.keys()[slot].string().into()]);
         interp.defer_call2(function_and_name, values[slot])
     });

@@ -61,17 +61,23 @@ fn path_exists(interp: &Interp, args: &[Value]) -> Result<Value> {
     let is_path = matches!(args[0].kind(), Kind::Path(_));
     let wants_directory = !is_path && (text.bytes().ends_with(b"/") || text.bytes().ends_with(b"/."));
     let path = interp.readable_path(args[0])?;
-    if !wants_directory {
-        return Ok(Value::bool(interp.host().file_type(&path)?.is_some()));
+    if super::embedded_file(&path).is_some() {
+        return Ok(Value::TRUE);
     }
-    let target = follow_links(interp, path)?;
-    Ok(Value::bool(interp.host().file_type(&target)? == Some(FileType::Directory)))
+    // What may not be seen is not there.
+    let found = match interp.host().visible_type(&path)? {
+        Some(_) if wants_directory => {
+            interp.host().visible_type(&follow_links(interp, path)?)? == Some(FileType::Directory)
+        }
+        found => found.is_some(),
+    };
+    Ok(Value::bool(found))
 }
 
 fn follow_links(interp: &Interp, path: PathBuf) -> Result<PathBuf> {
     let mut path = path;
     for _ in 0..64 {
-        if interp.host().file_type(&path)? != Some(FileType::Symlink) {
+        if interp.host().visible_type(&path)? != Some(FileType::Symlink) {
             break;
         }
         let target = path.parent().unwrap_or(Path::new("/")).join(interp.host().read_link(&path)?);

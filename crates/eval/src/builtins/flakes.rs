@@ -40,7 +40,15 @@ fn get_flake(interp: &Interp, args: &[Value]) -> Result<Value> {
 }
 
 fn parse_flake_ref(interp: &Interp, args: &[Value]) -> Result<Value> {
-    let reference = FlakeRef::parse(interp.force_text(args[0])?).map_err(|error| Error::other(error.to_string()))?;
+    let text = interp.force_text(args[0])?;
+    let reference = FlakeRef::parse(text).map_err(|error| Error::other(error.to_string()))?;
+    // There is no directory to which a mere path could be relative.
+    if let Some(Attr::String(path)) = reference.attrs().get("path")
+        && !path.starts_with('/')
+        && !text.starts_with("path:")
+    {
+        return Err(Error::other(format!("flake reference '{text}' is not an absolute path")));
+    }
     let mut attrs = AttrsBuilder::with_capacity(reference.attrs().len());
     for (name, attr) in reference.attrs() {
         let value = match attr {

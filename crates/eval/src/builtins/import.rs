@@ -27,6 +27,8 @@ pub(crate) fn import_resolved() -> &'static Value {
 /// Files that come with the evaluator, below a directory that no real file can be in.
 const EMBEDDED: &[(&str, &str)] = &[
     ("/__corepkgs__/call-flake.nix", include_str!("call-flake.nix")),
+    // What Nix has in this file is a builtin here.
+    ("/__corepkgs__/derivation.nix", "derivation"),
     ("/__corepkgs__/fetchurl.nix", include_str!("fetchurl.nix")),
 ];
 

@@ -25,7 +25,9 @@ fn bits(interp: &Interp, args: &[Value], operation: fn(i64, i64) -> i64) -> Resu
 
 fn round(value: Value, operation: fn(f64) -> f64) -> Result<Value> {
     match value.kind() {
-        Kind::Int(_) => Ok(value),
+        // Nix takes integers for floats here, and refuses those that are not the same afterwards.
+        Kind::Int(int) if i128::from(int) == int as f64 as i128 => Ok(value),
+        Kind::Int(int) => Err(Error::other(format!("{int} has no exact representation as a floating-point number"))),
         Kind::Float(float) => {
             let rounded = operation(float);
             // Both bounds are exact as doubles; the upper one is the first value that does not fit.

@@ -294,6 +294,11 @@ impl AttrsBuilder {
         self.attrs.push(attr);
     }
 
+    /// Whether there is an attribute of that name. Looks at all of them.
+    pub fn contains(&self, name: Symbol) -> bool {
+        self.attrs.iter().any(|attr| attr.name == name)
+    }
+
     fn push_sorted(&mut self, attr: Attr) {
         self.attrs.push(attr);
     }

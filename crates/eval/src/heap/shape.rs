@@ -22,6 +22,8 @@ pub struct Shape {
     lasting: bool,
     /// The slots in the order of the names' bytes, made when first asked for.
     by_name: OnceLock<&'static [u32]>,
+    /// The same names without positions, made when first asked for.
+    unplaced: OnceLock<&'static Shape>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -93,7 +95,15 @@ impl Shape {
         count(|counters| &counters.shapes, 1);
         count(|counters| &counters.shape_slots, keys.len());
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        arena::new(Shape { id, keys, positions, lasting, by_name: OnceLock::new() })
+        arena::new(Shape { id, keys, positions, lasting, by_name: OnceLock::new(), unplaced: OnceLock::new() })
+    }
+
+    /// The shape of sets with these names that no text defines, as `mapAttrs` makes them.
+    pub fn unplaced(&'static self) -> &'static Shape {
+        if self.positions.iter().all(|pos| *pos == Pos::NONE) {
+            return self;
+        }
+        self.unplaced.get_or_init(|| Shape::make(self.keys, arena::slice_with(self.len(), |_| Pos::NONE), self.lasting))
     }
 
     /// Whether the program's text gives it.

@@ -172,6 +172,9 @@ fn flake_url(url: &Url) -> Parsed<Attrs> {
         _ => put_ref_and_rev(&mut attrs, &rest.join("/")),
     };
     named.ok_or("what follows the name is neither a branch or tag nor a commit hash")?;
+    if let Some(directory) = url.query.get("dir").filter(|directory| !directory.is_empty()) {
+        attrs.insert("dir".to_owned(), directory.as_str().into());
+    }
     Ok(attrs)
 }
 
@@ -199,7 +202,9 @@ fn forge_url(url: Url) -> Parsed<Attrs> {
             return Err(format!("it has the parameter '{name}' although its path names one already"));
         }
     }
-    take_query(&mut attrs, url.query.into_iter(), FORGE_QUERY)?;
+    // Nix looks at the parameters that it knows, and at no others: `?submodules=1` is often seen, and means nothing here.
+    let known = url.query.into_iter().filter(|(name, _)| FORGE_QUERY.iter().any(|(known, _)| known == name));
+    take_query(&mut attrs, known, FORGE_QUERY)?;
     Ok(attrs)
 }
 

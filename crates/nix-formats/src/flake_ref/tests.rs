@@ -91,10 +91,21 @@ fn fragments_are_told_apart() {
 }
 
 #[test]
+fn parameters_that_mean_nothing_to_a_forge_are_left_out() {
+    for (text, printed) in [
+        ("github:a/b?submodules=1", "github:a/b"),
+        ("gitlab:a/b?lastModified=x&dir=c", "gitlab:a/b?dir=c"),
+        ("flake:nixpkgs?dir=x&y=z", "flake:nixpkgs?dir=x"),
+    ] {
+        assert_eq!(FlakeRef::parse(text).unwrap().to_string(), printed, "{text}");
+    }
+}
+
+#[test]
 fn malformed_ones_are_refused() {
     for (text, reason) in [
         ("github:a", "expected 'github:OWNER/REPO'"),
-        ("github:a/b?x=y", "'x' is not supported"),
+        ("path:/a?x=y", "'x' is not supported"),
         ("github:a/b/c?ref=d", "names one already"),
         ("github:a/b?ref=x..y", "not a branch or tag"),
         ("github:a/b?host=a/b", "host is malformed"),

@@ -1,6 +1,6 @@
 //! What an evaluation asked of the world, and whether the world would still give the same answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use eval::{FetchRequest, FetchValue, Fetcher, FileType, Host, HostError};
@@ -102,14 +102,22 @@ pub(super) enum Verdict {
 impl Dependency {
     /// Asks again. `since` is when the stamps were taken. Whatever fails counts as changed: the evaluation itself says it
     /// better.
-    pub(super) fn check(&self, host: &ProjectHost, since: Moment) -> Verdict {
-        self.try_check(host, since).ok().flatten().unwrap_or(Verdict::Changed)
+    pub(super) fn check(&self, host: &ProjectHost, since: Moment, regular: &mut RegularFiles) -> Verdict {
+        self.try_check(host, since, regular).ok().flatten().unwrap_or(Verdict::Changed)
     }
 
-    fn try_check(&self, host: &ProjectHost, since: Moment) -> Result<Option<Verdict>, HostError> {
+    fn try_check(
+        &self,
+        host: &ProjectHost,
+        since: Moment,
+        regular: &mut RegularFiles,
+    ) -> Result<Option<Verdict>, HostError> {
         Ok(match self {
             Self::File { path, stamp, hash } => {
-                let Some(now) = stamp_of(host, path) else { return Ok(None) };
+                let Some((now, is_regular)) = look_at_file(host, path) else { return Ok(None) };
+                if is_regular {
+                    regular.insert(path.clone());
+                }
                 if now == *stamp && since.trusts(now.newest()) {
                     return Ok(Some(Verdict::Same));
                 }
@@ -123,6 +131,9 @@ impl Dependency {
                 }
                 (listing_hash(host.read_dir(path)?) == *hash)
                     .then(|| Verdict::Read(Self::Directory { path: path.clone(), stamp: now, hash: hash.clone() }))
+            }
+            Self::Kind { path, kind } if kind.as_deref() == Some("regular") && regular.contains(path) => {
+                Some(Verdict::Same)
             }
             Self::Kind { path, kind } => same(host.file_type(path)?.map(FileType::name) == kind.as_deref()),
             Self::Link { path, target } => same(host.read_link(path)? == *target),
@@ -187,6 +198,22 @@ fn same(is_same: bool) -> Option<Verdict> {
 /// Whether a local tree looks as before, which decides about it.
 fn is_settled(before: &Option<TreeState>, now: &Option<TreeState>, since: Moment) -> bool {
     matches!((before, now), (Some(before), Some(now)) if before == now && since.trusts(now.newest))
+}
+
+/// Paths at which a regular file was seen in this check, so that nobody need look there again.
+pub(super) type RegularFiles = HashSet<PathBuf>;
+
+/// The stamp of a file, and whether it is at the path itself and not where a link leads.
+fn look_at_file(host: &ProjectHost, path: &Path) -> Option<(Stamp, bool)> {
+    if embedded::covers(path) {
+        return None;
+    }
+    let real = host.files.locate(path, true).ok()?;
+    let metadata = real.symlink_metadata().ok()?;
+    match metadata.is_symlink() {
+        true => Some((Stamp::of(&real.metadata().ok()?), false)),
+        false => Some((Stamp::of(&metadata), real == path && metadata.is_file())),
+    }
 }
 
 /// The stamp of what a path leads to; `None` for what is not there, or is part of the binary.

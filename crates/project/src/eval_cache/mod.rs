@@ -23,7 +23,7 @@ use eval::Host;
 
 use crate::derived::Derived;
 use crate::host::ProjectHost;
-use dependency::Verdict;
+use dependency::{RegularFiles, Verdict};
 use entry::Entry;
 use stamp::Moment;
 
@@ -66,9 +66,9 @@ impl EvalCache {
         let file = self.directory.join(&key.0);
         let mut entry = Entry::parse(&fs::read(&file).ok()?)?;
         let now = Moment::now();
-        let mut was_read = false;
+        let (mut was_read, mut regular) = (false, RegularFiles::new());
         for dependency in &mut entry.dependencies {
-            match dependency.check(host, entry.since) {
+            match dependency.check(host, entry.since, &mut regular) {
                 Verdict::Same => {}
                 Verdict::Read(current) => {
                     *dependency = current;

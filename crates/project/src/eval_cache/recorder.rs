@@ -48,7 +48,12 @@ impl Recording {
         let mut noted = self.lock();
         match noted.spoiled {
             Some(_) => None,
-            None => Some((std::mem::take(&mut noted.dependencies), std::mem::take(&mut noted.messages))),
+            None => {
+                let mut dependencies = std::mem::take(&mut noted.dependencies);
+                // Kinds last: those of the files that were read are then known.
+                dependencies.sort_by_key(|dependency| matches!(dependency, Dependency::Kind { .. }));
+                Some((dependencies, std::mem::take(&mut noted.messages)))
+            }
         }
     }
 
@@ -98,6 +103,13 @@ impl Recorder {
         !embedded::covers(path) && self.recording.is_new(question, path)
     }
 
+    fn note_kind(&self, path: &Path, kind: Option<FileType>) {
+        if self.is_new(KIND, path) {
+            let kind = kind.map(|kind| kind.name().to_owned());
+            self.recording.note(Dependency::Kind { path: path.to_owned(), kind });
+        }
+    }
+
     fn note_source(&self, source: Source) {
         self.recording.note(Dependency::Source(Box::new(source)));
     }
@@ -135,16 +147,19 @@ impl Recorder {
         };
         let real = self.inner.files.locate(source, true)?;
         let mut looking = Looking::default();
-        let root = real.symlink_metadata().and_then(|metadata| {
+        let root = real.symlink_metadata().map(|metadata| {
             let kind = if metadata.is_dir() { FileType::Directory } else { FileType::Regular };
-            looking.take(Path::new(""), &real, kind)
+            looking.take(Path::new(""), &metadata, kind);
         });
         let mut looked = self.spoiled(root);
         let mut noting = |path: &Path, kind: FileType| {
             let keep = filter(path, kind)?;
             let relative = path.strip_prefix(source).unwrap_or(path);
             match keep {
-                true => looked = looked.and(self.spoiled(looking.take(relative, &real.join(relative), kind))),
+                true => {
+                    let metadata = self.spoiled(real.join(relative).symlink_metadata());
+                    looked = looked.and(metadata.map(|metadata| looking.take(relative, &metadata, kind)));
+                }
                 false => looking.refuse(relative, kind),
             }
             Ok(keep)
@@ -218,10 +233,19 @@ impl Host for Recorder {
 
     fn file_type(&self, path: &Path) -> Result<Option<FileType>, HostError> {
         let kind = self.passed(self.inner.file_type(path))?;
-        if self.is_new(KIND, path) {
-            let kind = kind.map(|kind| kind.name().to_owned());
-            self.recording.note(Dependency::Kind { path: path.to_owned(), kind });
-        }
+        self.note_kind(path, kind);
+        Ok(kind)
+    }
+
+    fn visible_type(&self, path: &Path) -> Result<Option<FileType>, HostError> {
+        let kind = match self.inner.file_type(path) {
+            // The mode of evaluation refuses it, which is part of the key.
+            Err(HostError::Refused(_)) if self.inner.is_pure() => return Ok(None),
+            // Where links lead is not.
+            refused @ Err(HostError::Refused(_)) => return self.passed(refused).or(Ok(None)),
+            seen => self.passed(seen)?,
+        };
+        self.note_kind(path, kind);
         Ok(kind)
     }
 

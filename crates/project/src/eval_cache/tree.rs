@@ -1,6 +1,7 @@
 //! The look of a source tree that was copied into the store.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -34,15 +35,11 @@ pub(super) struct Looking {
 }
 
 impl Looking {
-    /// Looks at a path that is taken. To be called before its content is read.
-    pub(super) fn take(&mut self, relative: &Path, real: &Path, kind: FileType) -> io::Result<()> {
+    /// Notes a path that is taken, as it looked before its content is read.
+    pub(super) fn take(&mut self, relative: &Path, metadata: &Metadata, kind: FileType) {
         // The times of a directory say nothing that its entries do not, and change with those that are refused.
-        let stamp = match kind {
-            FileType::Directory => None,
-            _ => Some(Stamp::of(&real.symlink_metadata()?)),
-        };
+        let stamp = (kind != FileType::Directory).then(|| Stamp::of(metadata));
         self.seen.insert(relative.to_owned(), Seen::Taken(kind, stamp));
-        Ok(())
     }
 
     /// Notes a path that is left out.
@@ -52,12 +49,13 @@ impl Looking {
 
     /// Looks at a whole tree but for some of its paths.
     pub(super) fn walk(&mut self, real: &Path, relative: &Path, refused: &BTreeSet<PathBuf>) -> io::Result<()> {
-        let kind = kind_of(real.symlink_metadata()?.file_type());
+        let metadata = real.symlink_metadata()?;
+        let kind = kind_of(metadata.file_type());
         if refused.contains(relative) {
             self.refuse(relative, kind);
             return Ok(());
         }
-        self.take(relative, real, kind)?;
+        self.take(relative, &metadata, kind);
         if kind == FileType::Directory {
             for entry in real.read_dir()? {
                 let name = entry?.file_name();

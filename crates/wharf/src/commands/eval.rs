@@ -49,7 +49,8 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let shown = project.evaluate(&target, |interp, value| {
         let value = applied(interp, value, arguments)?;
         match &arguments.write_to {
-            Some(path) => write_to(interp, value, path).map(|()| Vec::new()),
+            // Nothing is written before all is known.
+            Some(path) => write_to(interp, interp.force_deep(value)?, path).map(|()| Vec::new()),
             None => show(interp, value, arguments, settings),
         }
     });

@@ -46,7 +46,13 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
             print!("{text}");
         }
     }
-    Ok(0)
+    match outline.failures().first() {
+        None => Ok(0),
+        // The list is all that a program is to read.
+        Some(_) if settings.json => Ok(1),
+        Some(path) => Err(Failure::new(format!("the output '{path}' fails"))
+            .help(format!("`wharf eval '{}#.{path}'` says why", reference.trim_end_matches('#')))),
+    }
 }
 
 /// Draws the list as a tree.
@@ -68,6 +74,10 @@ impl Tree<'_> {
             }
             Item::Template { description } => format!(": template: {description}"),
             Item::Other(_, words) => format!(": {words}"),
+            Item::Failed(message) => {
+                let first = message.lines().next().unwrap_or_default();
+                format!(": {} {first}", self.paint("31", "fails:"))
+            }
             Item::Omitted(option) => format!(" {} (use '{option}' to show)", self.paint("35", "omitted")),
         };
         let _ = writeln!(self.text, "{head}{words}");
@@ -102,5 +112,6 @@ fn as_json(item: &Item) -> Value {
         Item::Template { description } => json!({ "type": "template", "description": description }),
         Item::Other(kind, _) => json!({ "type": kind }),
         Item::Omitted(_) => json!({}),
+        Item::Failed(message) => json!({ "error": message }),
     }
 }

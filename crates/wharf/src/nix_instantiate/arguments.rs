@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::Parser;
 use project::Argument;
 
 use crate::failure::Failure;
 use crate::nix_options::{self, Form, NixOptions};
+use crate::target::BuildArguments;
 
 /// What is asked for.
 #[derive(Debug, Default)]
@@ -31,6 +33,39 @@ pub(super) struct Request {
     pub(super) offline: bool,
     pub(super) store: Option<PathBuf>,
     pub(super) nix: NixOptions,
+    /// How to build what the evaluation wants to read.
+    pub(super) build: BuildArguments,
+}
+
+/// Flags of Nix about builds that are flags of the commands that build, by the same or another name.
+const BUILD_VALUES: &[(&str, &str)] = &[
+    ("-j", "--jobs"),
+    ("--max-jobs", "--jobs"),
+    ("--cores", "--cores"),
+    ("--timeout", "--timeout"),
+    ("--max-silent-time", "--max-silent-time"),
+    ("--builders", "--builders"),
+];
+const BUILD_SWITCHES: &[(&str, &str)] = &[
+    ("-k", "--keep-going"),
+    ("--keep-going", "--keep-going"),
+    ("-K", "--keep-failed"),
+    ("--keep-failed", "--keep-failed"),
+];
+
+/// Reads those flags as the commands that build do.
+#[derive(Parser)]
+#[command(no_binary_name = true)]
+struct BuildFlags {
+    #[command(flatten)]
+    build: BuildArguments,
+}
+
+impl Request {
+    /// Whether anything is to be written into the store.
+    pub(super) fn writes(&self) -> bool {
+        self.writes.unwrap_or(self.mode == Mode::Instantiate)
+    }
 }
 
 /// What to do with the expressions.
@@ -75,10 +110,13 @@ Writes the derivations of Nix expressions into Wharf's store and prints their pa
   --find-file                print where the search path has the operands
   -E, --expr                 the operands are expressions; - is one from standard input
   -A, --attr PATH            take this attribute
-  --arg NAME EXPR            give functions this argument; --argstr NAME STRING, --arg-from-file NAME FILE
+  --arg NAME EXPR            give functions this argument; --argstr NAME STRING, --arg-from-file NAME FILE,
+                             --arg-from-stdin NAME
   -I [NAME=]PATH             add to the search path
   --add-root PATH            make a link to the derivation, which keeps it from being collected
   --read-write-mode          with --eval: write into the store; --dry-run: never write
+  -j N, --cores N, -k, -K, --timeout S, --max-silent-time S, --builders MACHINES
+                             how to build what the evaluation reads, as `wharf build` has it
   --option NAME VALUE        set one of Nix's settings; --pure-eval and so on mean the same
   --show-trace               show every step of a failed evaluation
   --store DIR                the directory that holds the store, instead of $WHARF_HOME
@@ -89,6 +127,7 @@ Example:
 
 pub(super) fn parse(arguments: &[String]) -> Result<Parsed, Failure> {
     let mut request = Request::default();
+    let mut build: Vec<String> = Vec::new();
     let mut rest = expand(arguments).into_iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or_else(|| Failure::usage(format!("the flag '{argument}' needs a value")));
@@ -103,6 +142,15 @@ pub(super) fn parse(arguments: &[String]) -> Result<Parsed, Failure> {
             "--argstr" => request.arguments.push((value()?, Argument::String(value()?))),
             "--arg-from-file" => request.arguments.push((value()?, Argument::String(read_text(&value()?)?))),
             "--option" => request.nix.set(value()?, value()?),
+            "--arg-from-stdin" => request.arguments.push((value()?, Argument::String(read_stdin()?))),
+            "--log-format" => drop(value()?),
+            flag if is_in(BUILD_VALUES, flag) => match (flag, value()?) {
+                // What Nix means by these words is what happens without the flag.
+                ("-j" | "--max-jobs", auto) if auto == "auto" => {}
+                ("--cores", all) if all == "0" => {}
+                (flag, value) => build.push(format!("{}={value}", same_as(BUILD_VALUES, flag))),
+            },
+            flag if is_in(BUILD_SWITCHES, flag) => build.push(same_as(BUILD_SWITCHES, flag).to_owned()),
             _ if switch(&mut request, &argument) => {}
             flag if flag.starts_with('-') && flag != "-" => {
                 let Some((name, form)) = setting(flag) else {
@@ -117,7 +165,20 @@ pub(super) fn parse(arguments: &[String]) -> Result<Parsed, Failure> {
             _ => request.operands.push(argument),
         }
     }
+    // Describing the flags costs more than most evaluations do.
+    if !build.is_empty() {
+        let flags = BuildFlags::try_parse_from(build);
+        request.build = flags.map_err(|error| Failure::usage(error.to_string().trim_end().to_owned()))?.build;
+    }
     Ok(Parsed::Request(Box::new(request)))
+}
+
+fn is_in(flags: &[(&str, &str)], flag: &str) -> bool {
+    flags.iter().any(|(known, _)| *known == flag)
+}
+
+fn same_as<'a>(flags: &[(&str, &'a str)], flag: &str) -> &'a str {
+    flags.iter().find(|(known, _)| *known == flag).map_or("", |(_, ours)| *ours)
 }
 
 /// Flags without a value; false for what is none.
@@ -140,8 +201,8 @@ fn switch(request: &mut Request, argument: &str) -> bool {
         "--impure" => request.nix.set("pure-eval", "false"),
         "--offline" => request.offline = true,
         "-q" | "--quiet" => request.quiet = true,
-        // Roots are always links from elsewhere, and nothing is said but warnings.
-        "--indirect" | "-v" | "--verbose" => {}
+        // Roots are always links from elsewhere, nothing is said but warnings, and what caches lack is built.
+        "--indirect" | "-v" | "--verbose" | "-Q" | "--no-build-output" | "--fallback" => {}
         _ => return false,
     }
     true
@@ -175,6 +236,10 @@ fn read_text(file: &str) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(|error| Failure::io("read", file.as_ref(), error))
 }
 
+fn read_stdin() -> Result<String, Failure> {
+    std::io::read_to_string(std::io::stdin()).map_err(|error| Failure::io("read", "standard input".as_ref(), error))
+}
+
 fn version() -> String {
     format!("nix-instantiate (Wharf {}) {}\n", env!("CARGO_PKG_VERSION"), eval::builtins::NIX_VERSION)
 }
@@ -200,11 +265,13 @@ mod tests {
         let resolved = asked.nix.resolve(eval::Settings::default()).unwrap();
         assert!(resolved.restricted && !resolved.evaluation.pure);
         assert!(request("--parse -").from_stdin);
+        assert_eq!(request("-j auto --cores 0 -Q --log-format raw --eval").mode, Mode::Evaluate);
+        assert!(format!("{:?}", request("-kj 3 -K --timeout 7").build).contains("jobs: Some(3)"));
     }
 
     #[test]
     fn what_is_not_known_is_refused() {
-        for line in ["--no-such-flag", "--no-max-call-depth", "-A", "--max-call-depth"] {
+        for line in ["--no-such-flag", "--no-max-call-depth", "-A", "--max-call-depth", "-j x", "--timeout"] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             assert!(parse(&words).is_err(), "{line}");
         }

@@ -15,7 +15,7 @@ use super::arguments::{Mode, Output, Request};
 use crate::daemon;
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::target::{self, BuildArguments};
+use crate::target;
 
 /// An expression: where it comes from, its text, and the directory to which its paths are relative.
 struct Expression {
@@ -28,10 +28,12 @@ struct Expression {
 pub(super) fn perform(request: &Request, settings: &Settings, progress: Arc<dyn Progress>) -> Result<Vec<u8>, Failure> {
     let nix = request.nix.resolve(target::language()).map_err(Failure::usage)?;
     nix.unknown.iter().for_each(|unknown| progress.warn(unknown));
-    let mut options = target::options(settings, nix, &BuildArguments::default(), progress)?;
+    let mut options = target::options(settings, nix, &request.build, progress)?;
     let includes = request.includes.iter().map(|entry| target::search_path_entry(entry));
     options.evaluation.search_path.splice(0..0, includes);
-    options.write = request.writes.unwrap_or(request.mode == Mode::Instantiate);
+    options.write = request.writes();
+    // Every derivation is the one that Nix makes.
+    options.nixpkgs_docker_tools = true;
     options.fetching.offline = request.offline;
     if let Some(store) = &request.store {
         match store.to_str().map(daemon::address).transpose()?.flatten() {
@@ -45,12 +47,14 @@ pub(super) fn perform(request: &Request, settings: &Settings, progress: Arc<dyn 
     }
     let work = Work { request, here: options.directory.clone(), writes: options.write };
     let project = Project::new(options);
-    match request.mode {
+    let printed = match request.mode {
         Mode::FindFile => work.find_files(&project),
         Mode::Parse => work.parse(&project),
         Mode::Evaluate => work.print_values(&project),
         Mode::Instantiate => work.instantiate(&project),
-    }
+    }?;
+    super::statistics::show(&project)?;
+    Ok(printed)
 }
 
 struct Work<'a> {

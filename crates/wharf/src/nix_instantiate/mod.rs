@@ -4,6 +4,7 @@
 mod arguments;
 mod evaluate;
 mod notices;
+mod statistics;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -49,7 +50,7 @@ fn outcome(arguments: &[OsString], show_trace: &mut bool) -> Result<(), (Failure
         }
     };
     *show_trace = request.show_trace;
-    let settings = Settings::quiet().map_err(plain)?;
+    let settings = Settings::quiet(request.writes()).map_err(plain)?;
     perform(&request, &settings).map_err(|failure| (failure, settings.color_stderr))
 }
 

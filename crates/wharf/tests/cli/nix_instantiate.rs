@@ -71,6 +71,10 @@ fn values_are_printed_in_every_form() {
             &["--eval", "--xml", "-E", "1"],
             "<?xml version='1.0' encoding='utf-8'?>\n<expr>\n  <int value=\"1\" />\n</expr>\n",
         ),
+        (
+            &["--eval", "--xml", "-E", "[ (x: x) ]"],
+            "<?xml version='1.0' encoding='utf-8'?>\n<expr>\n  <list>\n    <unevaluated />\n  </list>\n</expr>\n",
+        ),
         (&["--eval", "-E", "1", "2"], "1\n2\n"),
         (&["--eval", "-E", "{ a = 1; b.c = [ 2 ]; }", "-A", "a", "-A", "b.c.0"], "1\n2\n"),
         (&["--eval", "-E", "{ x ? 1 }: x"], "<LAMBDA>\n"),
@@ -111,6 +115,37 @@ fn reading_leaves_no_store_behind() {
     assert!(!place.path().join(".local").exists());
     place.prints(&["--eval", "--read-write-mode", "-E", "builtins.toFile \"x\" \"y\""]);
     assert!(place.path().join(".local").exists());
+}
+
+#[test]
+fn reading_needs_no_home() {
+    let place = Place::new();
+    let run = |arguments: &[&str]| place.command(arguments).env_remove("HOME").output().unwrap();
+    for arguments in [&["--eval", "-E", "1 + 1"][..], &["--parse", "-E", "1 + 1"]] {
+        let output = run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output).1);
+    }
+}
+
+#[test]
+fn statistics_are_shown_as_nix_shows_them() {
+    let place = Place::new();
+    let with = |variables: &[(&str, &str)]| {
+        let mut command = place.command(&["--eval", "-E", "let f = x: { a = x; }; in (f 2).a"]);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        assert_eq!(text(&output).0, "2\n");
+        text(&output).1
+    };
+    assert_eq!(with(&[]), "");
+    assert_eq!(with(&[("NIX_SHOW_STATS", "0")]), "");
+    let shown: serde_json::Value = serde_json::from_str(&with(&[("NIX_SHOW_STATS", "1")])).unwrap();
+    assert_eq!((&shown["nrFunctionCalls"], &shown["nrLookups"]), (&1.into(), &1.into()));
+    assert!(shown["cpuTime"].as_f64().unwrap() > 0.0 && shown["gc"]["totalBytes"].as_u64().unwrap() > 0);
+    let file = place.path().join("statistics.json");
+    let path = file.to_str().unwrap();
+    assert_eq!(with(&[("NIX_SHOW_STATS", "1"), ("NIX_SHOW_STATS_PATH", path)]), "");
+    let written: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(written["nrFunctionCalls"], 1);
 }
 
 #[test]

@@ -87,6 +87,38 @@ fn json_has_nix_s_form() {
 }
 
 #[test]
+fn what_fails_is_shown_among_the_rest() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("f")).unwrap();
+    let flake = "{ outputs = { self }: { checks.x86_64-linux.broken = throw \"not today\"; templates = 1;
+        lib = { }; packages.x86_64-linux.a = derivation { name = \"a\"; system = \"s\"; builder = \"b\"; }; }; }";
+    std::fs::write(home.path().join("f/flake.nix"), flake).unwrap();
+    let output = run(home.path(), &["show", "./f", "--system", "x86_64-linux"]);
+    let (stdout, stderr) = text(&output);
+    assert!(!output.status.success());
+    assert!(stdout.contains("broken: fails: not today") && stdout.contains("a: package 'a'"), "{stdout}{stderr}");
+    assert!(stderr.contains("wharf eval './f#.checks.x86_64-linux.broken'"), "{stderr}");
+    let output = run(home.path(), &["show", "--json", "./f", "--system", "x86_64-linux"]);
+    let shown: serde_json::Value = serde_json::from_str(&text(&output).0).unwrap();
+    assert!(!output.status.success());
+    assert_eq!(shown["checks"]["x86_64-linux"]["broken"]["error"], "not today");
+}
+
+#[test]
+fn what_is_read_is_built_from_sources_that_are_not_in_the_store() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("source")).unwrap();
+    std::fs::write(home.path().join("source/value"), "42").unwrap();
+    let program = "import (derivation { name = \"read\"; system = \"x86_64-linux\"; builder = \"/bin/sh\";
+        args = [ (builtins.toFile \"script\" \"read -r value < $source/value; echo $value > $out\") ]; source = ./source; })";
+    let (stdout, stderr) = text(&run(home.path(), &["eval", "-E", program]));
+    if stdout.is_empty() && stderr.contains("namespace") {
+        return crate::missing("user namespaces");
+    }
+    assert_eq!(stdout, "42\n", "{stderr}");
+}
+
+#[test]
 fn names_are_looked_for_in_nix_s_order() {
     let home = flake();
     let eval = |name: &str| {

@@ -36,4 +36,4 @@ let
     ];
   };
 in
-home.config.home.activationPackage.drvPath
+home.config.home.activationPackage

@@ -25,12 +25,18 @@ pub struct Row {
 enum Work {
     /// One of our own programs. It is given each tree as the argument with the name beside it.
     Program(&'static str, &'static [&'static str]),
+    /// The derivation path that such a program's derivation has.
+    ProgramPath(&'static str, &'static [&'static str]),
     /// Text on the command line.
     Text(&'static str),
     /// An expression in which `tree` is the tree.
     OfTree(&'static str),
     /// The derivation paths of all attributes of a tree that evaluate, in one evaluation.
     AllPaths,
+    /// Making that derivation again: it was evaluated before, and nothing has changed.
+    ProgramAgain(&'static str, &'static [&'static str]),
+    /// Making an attribute of the tree again.
+    Again(&'static str),
 }
 
 macro_rules! program {
@@ -61,12 +67,23 @@ pub const ROWS: &[Row] = &[
         "home-manager activation package",
         7,
         &["lib", "core", "home-manager", "nixpkgs"],
-        Work::Program(program!("home-manager"), &["lib", "core", "homeManager", "nixpkgs"]),
+        Work::ProgramPath(program!("home-manager"), HOME_ARGUMENTS),
     ),
     large("core, all derivation paths", 7, &["core"], Work::AllPaths),
     large("nixpkgs 2016, hello", 9, &["nixpkgs"], Work::OfTree("(import tree { }).hello.drvPath")),
     large("nixpkgs 2016, all derivation paths", 3, &["nixpkgs"], Work::AllPaths),
+    large("again: nixpkgs 2016, hello", 15, &["nixpkgs"], Work::Again("hello")),
+    large("again: nixpkgs 2016, firefox", 15, &["nixpkgs"], Work::Again("firefox")),
+    large(
+        "again: home-manager activation",
+        15,
+        &["lib", "core", "home-manager", "nixpkgs"],
+        Work::ProgramAgain(program!("home-manager"), HOME_ARGUMENTS),
+    ),
 ];
+
+/// What the program is called with that makes a home.
+const HOME_ARGUMENTS: &[&str] = &["lib", "core", "homeManager", "nixpkgs"];
 
 impl Row {
     /// The trees it needs and is not given.
@@ -79,6 +96,11 @@ impl Row {
         self.trees.contains(&"core")
     }
 
+    /// Whether it is about what is done again, with an evaluation cache where there is one.
+    pub fn is_again(&self) -> bool {
+        matches!(self.work, Work::ProgramAgain(..) | Work::Again(_))
+    }
+
     /// The tree whose paths it evaluates all, if it does.
     pub fn all_paths_of<'a>(&self, trees: &'a Trees) -> Option<&'a Path> {
         matches!(self.work, Work::AllPaths).then(|| find(trees, self.trees[0])).flatten()
@@ -86,18 +108,28 @@ impl Row {
 
     /// The arguments for `nix-instantiate`; programs are written into `directory`.
     pub fn arguments(&self, trees: &Trees, directory: &Path) -> Result<Vec<String>> {
-        let mut arguments: Vec<String> = ["--eval", "--strict", "--json"].map(str::to_owned).into();
+        let mut arguments: Vec<String> = match self.is_again() {
+            true => Vec::new(),
+            false => ["--eval", "--strict", "--json"].map(str::to_owned).into(),
+        };
         let path_of = |name: &&str| find(trees, name).map(|path| path.display().to_string()).unwrap_or_default();
         match self.work {
             Work::Text(text) => arguments.extend(["--expr".to_owned(), text.to_owned()]),
             Work::OfTree(text) => {
                 arguments.extend(["--expr".to_owned(), format!("let tree = {}; in {text}", path_of(&self.trees[0]))]);
             }
-            Work::Program(text, names) => {
+            Work::Program(text, names) | Work::ProgramPath(text, names) | Work::ProgramAgain(text, names) => {
                 arguments.push(self.write(directory, text)?);
                 for (name, tree) in names.iter().zip(self.trees) {
                     arguments.extend(["--arg".to_owned(), (*name).to_owned(), path_of(tree)]);
                 }
+                if matches!(self.work, Work::ProgramPath(..)) {
+                    arguments.extend(["-A", "drvPath"].map(str::to_owned));
+                }
+            }
+            Work::Again(attribute) => {
+                let file = Path::new(&path_of(&self.trees[0])).join("default.nix");
+                arguments.extend([file.display().to_string(), "-A".to_owned(), attribute.to_owned()]);
             }
             Work::AllPaths => {
                 let expr = format!("import {} {{ }}", path_of(&self.trees[0]));

@@ -1,5 +1,7 @@
 //! TOML to a value, for `builtins.fromTOML`.
 
+mod version;
+
 use toml::Value as Toml;
 use toml::value::{Date, Datetime, Time};
 
@@ -14,6 +16,12 @@ pub fn parse(text: &[u8], timestamps: bool) -> Result<Value> {
         .map_err(|error| Error::other(format!("the TOML text is not UTF-8 from byte {} on", error.valid_up_to())))?;
     let table: toml::Table = toml::from_str(text)
         .map_err(|error| Error::other(format!("the text is not TOML: {}", error.to_string().trim_end())))?;
+    if let Some((what, at)) = version::newer_than_1_0(text) {
+        let line = text[..at].matches('\n').count() + 1;
+        return Err(Error::other(format!(
+            "the text is not TOML 1.0: line {line} has {what}, which is new in TOML 1.1"
+        )));
+    }
     convert(Toml::Table(table), timestamps)
 }
 
