@@ -21,8 +21,12 @@ use crate::options::Options;
 use crate::realisations::Realisations;
 use crate::schedule::{self, Attempt, Work};
 use crate::substitute::Substitutes;
+use crate::traces::Traces;
 use crate::workplace::Workplace;
 use crate::{job, remote};
+
+/// Where notes are, below a store's state.
+const REALISATIONS: &str = "wharf-realisations";
 
 /// Realises derivations in a store: builds what is missing there, or takes it.
 pub trait Realise: Send + Sync {
@@ -48,6 +52,7 @@ pub struct Builder {
     pub(crate) farm: Farm,
     /// Where the outputs are of which only building told the paths.
     pub(crate) realisations: Realisations,
+    pub(crate) traces: Traces,
 }
 
 /// Outputs of a derivation that are wanted.
@@ -112,13 +117,25 @@ impl Builder {
         let (log_dir, kept) = (store.log_dir(), store.state_dir().join("wharf-failed"));
         let place = Workplace::new(store.clone(), options, log_dir, kept);
         let realisations = Self::realisations(&store);
-        let builder = Builder { store, place, substituters: Arc::default(), farm: Farm::default(), realisations };
+        let builder = Builder {
+            store,
+            place,
+            substituters: Arc::default(),
+            farm: Farm::default(),
+            realisations,
+            traces: Traces::default(),
+        };
         builder.with_builtin(Box::new(BuildEnv))
     }
 
     /// The notes, in a store, of what outputs are of which only building told the paths.
     pub fn realisations(store: &LocalStore) -> Realisations {
-        Realisations::new(store.state_dir().join("wharf-realisations"))
+        Realisations::new(store.state_dir().join(REALISATIONS))
+    }
+
+    /// The same for the store below a directory, which need not be opened for it.
+    pub fn realisations_below(root: &std::path::Path) -> Realisations {
+        Realisations::new(root.join("nix/var/nix").join(REALISATIONS))
     }
 
     /// Adds a builtin builder, in place of one with the same name.
@@ -212,7 +229,7 @@ impl Builder {
 
     /// What would be done where only building tells some of the paths: as far as that can be known.
     fn vague_outlook(&self, wanted: &[Wanted]) -> Result<Outlook, BuildError> {
-        let rounds = Rounds::new(self, wanted)?;
+        let rounds = Rounds::new(self, wanted, false)?;
         let mut outlook = self.known_outlook(&rounds.known_inputs())?.unwrap_or_default();
         outlook.build.extend(rounds.rounds.into_iter().flatten());
         for wanted in wanted {
@@ -264,7 +281,7 @@ impl Realise for Builder {
         if let Some(graph) = self.substitute(wanted, again)? {
             return self.carry_out(graph);
         }
-        Rounds::new(self, wanted)?.run(self)?;
+        Rounds::new(self, wanted, true)?.run(self)?;
         // What was built in a round is not built again, whatever is asked for.
         let mut all = Vec::with_capacity(wanted.len());
         for wanted in wanted {

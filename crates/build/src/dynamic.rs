@@ -13,6 +13,7 @@ use store::Store;
 use crate::builder::{Builder, Realised, Wanted};
 use crate::error::BuildError;
 use crate::realisations::Realisations;
+use crate::substitute::Substitutes;
 
 /// Where an output is, if it is there.
 pub(crate) fn locate(
@@ -43,8 +44,9 @@ struct Met {
 }
 
 impl Rounds {
-    /// Reads the derivations behind `wanted` as far as their outputs are not there.
-    pub fn new(builder: &Builder, wanted: &[Wanted]) -> Result<Rounds, BuildError> {
+    /// Reads the derivations behind `wanted` as far as their outputs are not there; with `take`, after those have been taken
+    /// that binary caches know.
+    pub fn new(builder: &Builder, wanted: &[Wanted], take: bool) -> Result<Rounds, BuildError> {
         let mut rounds = Rounds { rounds: Vec::new(), derivations: HashMap::new() };
         let mut met: HashMap<StorePath, Met> = HashMap::new();
         let mut stack: Vec<(StorePath, bool)> = Vec::new();
@@ -59,6 +61,10 @@ impl Rounds {
                 continue;
             }
             let derivation = rounds.derivation(builder, &path)?.clone();
+            let built_again = builder.place.options.check && wanted.iter().any(|wanted| wanted.derivation == path);
+            if take && !inputs_met && !built_again && take_outputs(builder, &path, &derivation)? {
+                continue;
+            }
             let mut missing = Vec::new();
             for (input, outputs) in &derivation.input_derivations {
                 if !rounds.all_there(builder, input, outputs)? {
@@ -115,7 +121,9 @@ impl Rounds {
         builder.realise_known(&inputs, false)?;
         let mut resolved = Vec::new();
         for path in round {
-            resolved.push(Wanted::all(self.resolve(builder, path)?));
+            let stand_in = self.resolve(builder, path)?;
+            builder.realisations.note_resolved(path, &stand_in)?;
+            resolved.push(Wanted::all(stand_in));
         }
         let realised = builder.realise_known(&resolved, builder.place.options.check)?;
         for (path, realised) in round.iter().zip(realised) {
@@ -194,6 +202,18 @@ impl Rounds {
         }
         Ok(true)
     }
+}
+
+/// Takes the outputs of a derivation of which only building would tell the paths, if binary caches know and have them.
+fn take_outputs(builder: &Builder, path: &StorePath, derivation: &Derivation) -> Result<bool, BuildError> {
+    if is_known(derivation) {
+        return Ok(false);
+    }
+    let mut substitutes = Substitutes::default();
+    let Some(outputs) = substitutes.realised(builder, path, derivation)? else { return Ok(false) };
+    let missing = outputs.into_values().collect();
+    substitutes.take(builder, &missing)?;
+    Ok(!substitutes.has_refused(&missing))
 }
 
 /// What is wanted of derivations whose paths only building told.

@@ -11,7 +11,6 @@ use store::Store;
 use crate::builder::{Builder, Realised, Wanted};
 use crate::dynamic;
 use crate::error::BuildError;
-use crate::realisations::Realisations;
 use crate::substitute::{Candidate, Substitutes};
 
 /// The derivations that have to be built, each once, with edges to those that need them.
@@ -131,7 +130,7 @@ impl Open {
         for (wanted, again) in wanted {
             let entry = match known.entry(wanted.derivation.clone()) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => match Known::read(store, &builder.realisations, &wanted.derivation)? {
+                Entry::Vacant(entry) => match Known::read(builder, substitutes, &wanted.derivation)? {
                     Some(known) => entry.insert(known),
                     None => return Ok(None),
                 },
@@ -161,7 +160,8 @@ struct Known {
 
 impl Known {
     /// Reads a derivation. `None` if it cannot be built as it is, nor was built.
-    fn read(store: &dyn Store, realisations: &Realisations, path: &StorePath) -> Result<Option<Known>, BuildError> {
+    fn read(builder: &Builder, substitutes: &Substitutes, path: &StorePath) -> Result<Option<Known>, BuildError> {
+        let (store, realisations) = (&*builder.store, &builder.realisations);
         let derivation = store.read_derivation(path)?;
         if derivation.output_paths().all(|(_, path)| path.is_some()) {
             let outputs = output_paths(path, &derivation)?;
@@ -172,6 +172,11 @@ impl Known {
             if let Some(found) = dynamic::locate(store, realisations, path, &derivation, name)? {
                 outputs.insert(name.clone(), found);
             }
+        }
+        if outputs.len() < derivation.outputs.len()
+            && let Some(realised) = substitutes.realised(builder, path, &derivation)?
+        {
+            outputs = realised;
         }
         if outputs.len() == derivation.outputs.len() {
             return Ok(Some(Known { derivation, outputs, floats: false, node: None }));

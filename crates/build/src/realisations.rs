@@ -2,13 +2,18 @@
 //!
 //! A note is a symlink `<base name of the derivation>!<output>` to the object's path. Losing one costs a build.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix_formats::derivation::OutputName;
 use nix_formats::store_path::StorePath;
 
 use crate::error::BuildError;
+
+/// In the place of an output's name: which none has, as it could not be part of a store path's.
+const RESOLVED: &str = "!resolved";
 
 /// The notes in a directory.
 #[derive(Debug, Clone)]
@@ -20,6 +25,11 @@ impl Realisations {
     /// Notes in this directory, which is made when the first is taken.
     pub fn new(directory: impl Into<PathBuf>) -> Realisations {
         Realisations { directory: directory.into() }
+    }
+
+    /// Where the notes are.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The object that an output was when it was last built. It need not be in a store any more.
@@ -37,6 +47,42 @@ impl Realisations {
         std::os::unix::fs::symlink(path.to_absolute(), &link)
             .and_then(|()| fs::rename(&link, &place))
             .map_err(BuildError::file("write the note", &place))
+    }
+
+    /// The derivation that was built in the place of one: one whose inputs are objects.
+    pub fn find_resolved(&self, derivation: &StorePath) -> Option<StorePath> {
+        self.find(derivation, RESOLVED)
+    }
+
+    /// Notes down which derivation is built in the place of one.
+    pub(crate) fn note_resolved(&self, derivation: &StorePath, resolved: &StorePath) -> Result<(), BuildError> {
+        self.note(derivation, RESOLVED, resolved)
+    }
+
+    /// Which outputs of which derivations these objects are, as far as that was noted.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn of_objects(&self, objects: &BTreeSet<StorePath>) -> io::Result<Vec<(StorePath, OutputName, StorePath)>> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().into_string().unwrap_or_default();
+            let Some((derivation, output)) = name.split_once('!').filter(|(_, output)| *output != RESOLVED) else {
+                continue;
+            };
+            let object = fs::read_link(entry.path()).ok().and_then(|target| path_of(&target));
+            let object = object.filter(|object| objects.contains(object));
+            if let (Ok(derivation), Some(object)) = (StorePath::from_base_name(derivation), object) {
+                found.push((derivation, output.to_owned(), object));
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// Forgets the notes of objects that are not in the store any more, as `is_there` says.
@@ -87,6 +133,11 @@ mod tests {
             assert_eq!(notes.find(&path("d.drv"), "out"), Some(path(object)));
         }
         assert_eq!(notes.find(&path("d.drv"), "dev"), None);
+        notes.note_resolved(&path("d.drv"), &path("r.drv")).unwrap();
+        assert_eq!(notes.find_resolved(&path("d.drv")), Some(path("r.drv")));
+        let objects = [path("b"), path("r.drv")].into();
+        assert_eq!(notes.of_objects(&objects).unwrap(), [(path("d.drv"), "out".to_owned(), path("b"))]);
+        assert_eq!(notes.of_objects(&[path("a")].into()).unwrap(), []);
         notes.forget_unless(|_| io::Result::Ok(true)).unwrap();
         assert_eq!(notes.find(&path("d.drv"), "out"), Some(path("b")));
         notes.forget_unless(|_| io::Result::Ok(false)).unwrap();

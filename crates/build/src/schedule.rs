@@ -59,8 +59,10 @@ impl<Seat> Work<'_, Seat> {
         });
         let changed = Condvar::new();
         std::thread::scope(|scope| {
-            for _ in 0..self.threads.clamp(1, self.nodes.len()) {
-                scope.spawn(|| self.work(&state, &changed, &cancelled));
+            let count = self.threads.clamp(1, self.nodes.len());
+            let threads: Vec<_> = (0..count).map(|_| scope.spawn(|| self.work(&state, &changed, &cancelled))).collect();
+            for thread in threads {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             }
         });
         let State { mut errors, done, waits_for, .. } = state.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -77,6 +79,7 @@ impl<Seat> Work<'_, Seat> {
 
     fn work(&self, state: &Mutex<State>, changed: &Condvar, cancelled: &OwnedFd) {
         let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alarm = Alarm { state, changed };
         while let Some((node, seat)) = self.next(lock(), changed) {
             let result = (self.build)(node, &seat, cancelled);
             // Free before anybody is told to look for one.
@@ -130,6 +133,21 @@ impl<Seat> Work<'_, Seat> {
     }
 }
 
+/// Ends the work when the thread that holds this panics: the others would wait for what it was doing.
+struct Alarm<'a> {
+    state: &'a Mutex<State>,
+    changed: &'a Condvar,
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).go_on = None;
+            self.changed.notify_all();
+        }
+    }
+}
+
 impl State {
     fn done(&mut self, nodes: &[Node], node: usize) {
         self.done += 1;
@@ -169,4 +187,50 @@ pub(crate) fn order(nodes: &mut [Node]) -> Vec<usize> {
         position += 1;
     }
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use nix_formats::derivation::Derivation;
+    use nix_formats::store_path::StorePath;
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+
+    fn node(waits_for: usize, needed_by: Vec<usize>) -> Node {
+        let path = StorePath::from_base_name("0c6rn30q4frawknapgwq386zq358m8r6-x.drv").unwrap();
+        let derivation = Derivation::parse("x", b"Derive([],[],[],\"s\",\"b\",[],[])").unwrap();
+        Node { path, derivation, outputs: BTreeMap::new(), waits_for, needed_by }
+    }
+
+    fn wait_for(cancelled: &OwnedFd) {
+        poll(&mut [PollFd::new(cancelled, PollFlags::IN)], None).unwrap();
+    }
+
+    #[test]
+    fn a_panic_ends_the_work() {
+        // One thread runs until it is told to stop, one waits for what the one that panics would have made ready.
+        let nodes = [node(0, vec![2]), node(0, Vec::new()), node(1, Vec::new())];
+        let seat = |_| Ok(Some(()));
+        let build = |number: usize, (): &(), cancelled: &OwnedFd| match number {
+            0 => panic!("the message"),
+            1 => {
+                wait_for(cancelled);
+                Ok(Attempt::Done)
+            }
+            _ => unreachable!("what it needs was not made"),
+        };
+        for keep_going in [false, true] {
+            let work = Work { nodes: &nodes, threads: 3, keep_going, seat: &seat, build: &build };
+            let panic = catch_unwind(AssertUnwindSafe(|| work.run())).unwrap_err();
+            assert_eq!(panic.downcast_ref::<&str>(), Some(&"the message"));
+        }
+        let taken = |number| if number == 0 { panic!("no seat") } else { Ok(Some(())) };
+        let work = Work { nodes: &nodes, threads: 3, keep_going: false, seat: &taken, build: &build };
+        let panic = catch_unwind(AssertUnwindSafe(|| work.run())).unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"no seat"));
+    }
 }

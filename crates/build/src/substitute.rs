@@ -1,8 +1,8 @@
 //! Taking outputs from binary caches instead of building them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use nix_formats::derivation::{Derivation, Kind};
+use nix_formats::derivation::{Derivation, Kind, OutputName};
 use nix_formats::store_path::StorePath;
 use store::Store;
 
@@ -35,14 +35,37 @@ impl Substitutes {
         derivation: &Derivation,
         outputs: Vec<StorePath>,
     ) -> Result<Option<Candidate>, BuildError> {
-        if builder.substituters.is_empty()
-            || outputs.iter().any(|output| self.refused.contains(output))
-            || !allows_substitutes(derivation)
-        {
+        if outputs.iter().any(|output| self.refused.contains(output)) {
             return Ok(None);
         }
-        let public = is_public(&*builder.store, derivation)?;
-        Ok((public || builder.substituters.has_named()).then_some(Candidate { outputs, public }))
+        Ok(may_ask(builder, derivation)?.map(|public| Candidate { outputs, public }))
+    }
+
+    /// Which objects the caches say the outputs of a derivation are, of which only building would tell otherwise. `None`
+    /// if there is one of which none says it, or that no cache has.
+    pub fn realised(
+        &self,
+        builder: &Builder,
+        path: &StorePath,
+        derivation: &Derivation,
+    ) -> Result<Option<BTreeMap<OutputName, StorePath>>, BuildError> {
+        let Some(public) = may_ask(builder, derivation)? else { return Ok(None) };
+        let progress = &*builder.place.progress;
+        let mut outputs = BTreeMap::new();
+        for (name, id) in builder.traces.ids(&*builder.store, path, derivation)? {
+            let Some(found) = builder.substituters.realisation(&id, public, progress) else { return Ok(None) };
+            let there = builder.store.is_valid(&found)?;
+            let offered = || builder.substituters.find(&found, public, progress).is_some();
+            if self.refused.contains(&found) || !(there || offered()) {
+                return Ok(None);
+            }
+            outputs.insert(name, found);
+        }
+        // What needs them looks there, once they are taken.
+        for (name, found) in &outputs {
+            builder.realisations.note(path, name, found)?;
+        }
+        Ok(Some(outputs))
     }
 
     /// Asks for all of them at the same time.
@@ -72,12 +95,26 @@ impl Substitutes {
         Ok(())
     }
 
+    /// Whether one of the objects could not be taken.
+    pub fn has_refused(&self, paths: &BTreeSet<StorePath>) -> bool {
+        !self.refused.is_disjoint(paths)
+    }
+
     /// Remembers objects that cannot be taken; whether there is a new one among them.
     pub fn refuse<'a>(&mut self, paths: impl Iterator<Item = &'a StorePath>) -> bool {
         let before = self.refused.len();
         self.refused.extend(paths.cloned());
         self.refused.len() > before
     }
+}
+
+/// Whether the outputs of a derivation may be asked for; then, whether a public cache could have them.
+fn may_ask(builder: &Builder, derivation: &Derivation) -> Result<Option<bool>, BuildError> {
+    if builder.substituters.is_empty() || !allows_substitutes(derivation) {
+        return Ok(None);
+    }
+    let public = is_public(&*builder.store, derivation)?;
+    Ok((public || builder.substituters.has_named()).then_some(public))
 }
 
 fn allows_substitutes(derivation: &Derivation) -> bool {

@@ -1,4 +1,4 @@
-//! Nix's formats: hashes, store paths, derivations, NAR, narinfo, signatures, flake references and locks.
+//! Nix's formats: hashes, store paths, derivations, NAR, narinfo, signatures, realisations, flake references and locks.
 //!
 //! **Layer.** The lowest crate of the workspace. Everything here turns bytes into plain data and back, exactly as
 //! C++ Nix does, so that the same expression gives the same derivation path and the same tree the same hash.
@@ -20,6 +20,7 @@ pub mod narinfo;
 pub mod nix32;
 pub mod nix_conf;
 pub mod placeholder;
+pub mod realisation;
 pub mod self_hash;
 pub mod signature;
 pub mod store_path;

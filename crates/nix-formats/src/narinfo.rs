@@ -156,6 +156,8 @@ impl Fields {
         match name {
             "StorePath" => once(&mut self.path, name, parse(StorePath::from_absolute(value))?),
             "URL" if value.is_empty() => Err("the URL is empty".to_owned()),
+            // A line may end in a carriage return or not, so that what ends in one more would not be read as it is printed.
+            "URL" | "Sig" if value.contains(char::is_control) => Err("there is a control character in it".to_owned()),
             "URL" => once(&mut self.url, name, value.to_owned()),
             "Compression" => once(&mut self.compression, name, parse_compression(value)?),
             "FileHash" => once(&mut self.file_hash, name, parse(Hash::parse(value, None))?),
@@ -250,6 +252,7 @@ Sig: cache.example.org-1:AAAA
             ("NarSize: 196040", "NarSize: 0", "NarSize is missing"),
             ("NarSize: 196040", "NarSize: -1", "line 7"),
             ("URL: ", "URI: ", "URL is missing"),
+            ("URL: ", "URL: x\r\r", "line 2"),
             ("Compression: xz", "Compression: rar", "not supported"),
             ("Compression: xz", "no colon", "line 3"),
             ("Deriver: ", "NarSize: 1\nDeriver: ", "twice"),

@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use eval::{FileType, HostError};
 use nix_formats::store_path::StorePath;
 
+use crate::elsewhere::Elsewhere;
 use crate::embedded::{self, Embedded};
 
 const STORE_DIR: &str = "/nix/store";
@@ -45,6 +46,7 @@ pub(crate) struct Files {
     /// Where the store's objects lie.
     pub(crate) store_directory: PathBuf,
     pub(crate) access: Access,
+    pub(crate) elsewhere: Elsewhere,
 }
 
 impl Files {
@@ -147,7 +149,7 @@ impl Files {
         let Ok(object) = StorePath::from_base_name(object.as_bytes()) else {
             return Err(HostError::NotFound(logical.to_owned()));
         };
-        let mut real = self.store_directory.join(object.base_name());
+        let mut real = self.store_directory.join(self.elsewhere.path_of(&object).base_name());
         let mut done = Path::new(STORE_DIR).join(object.base_name());
         let rest: Vec<&OsStr> = parts.map(Component::as_os_str).collect();
         for index in 0..=rest.len() {

@@ -57,23 +57,19 @@ impl ProjectHost {
         let realised = opened.builder.realise(&[wanted]).map_err(failed)?;
         let path = realised.first().and_then(|realised| realised.outputs.get(output));
         let expected = opened.store.read_derivation(derivation).map_err(failed)?.output_path(output);
+        let path = path.ok_or_else(|| HostError::Failed(format!("'{derivation}' has no output '{output}'")))?;
         // The expression reads at the path that it knows.
-        if let (Some(path), Some(expected)) = (path, expected)
-            && *path != expected
-        {
-            return Err(HostError::Failed(format!(
-                "'{}' is read by the evaluation, but a Nix daemon has what Wharf's own builders make at another path \
-                 ('{}'); evaluate this in Wharf's own store, without --store",
-                expected.to_absolute(),
-                path.to_absolute()
-            )));
+        let Some(expected) = expected else { return Ok(path.clone()) };
+        if *path != expected {
+            self.files.elsewhere.note(&expected, path);
         }
-        path.cloned().ok_or_else(|| HostError::Failed(format!("'{derivation}' has no output '{output}'")))
+        Ok(expected)
     }
 
     /// Makes sure that a store object is there.
-    fn have(&self, path: &StorePath) -> Result<(), HostError> {
+    pub(crate) fn have(&self, path: &StorePath) -> Result<(), HostError> {
         let store = &self.opened()?.store;
+        let path = &self.files.elsewhere.path_of(path);
         store.add_temp_root(path).map_err(failed)?;
         if store.is_valid(path).map_err(failed)? {
             return Ok(());
@@ -209,7 +205,7 @@ impl Host for ProjectHost {
     }
 
     fn references(&self, path: &StorePath) -> Result<Vec<StorePath>, HostError> {
-        let info = self.opened()?.store.path_info(path).map_err(failed)?;
+        let info = self.opened()?.store.path_info(&self.files.elsewhere.path_of(path)).map_err(failed)?;
         Ok(info.map(|info| info.references.into_iter().collect()).unwrap_or_default())
     }
 

@@ -10,6 +10,7 @@ mod assemble;
 mod deployment;
 mod derivations;
 mod derived;
+mod elsewhere;
 mod embedded;
 mod error;
 mod eval_cache;

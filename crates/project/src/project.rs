@@ -11,6 +11,7 @@ use store::progress::{Activity, Outcome, Task};
 
 use crate::derivations::Derivations;
 use crate::derived::{self, Derived};
+use crate::elsewhere::Elsewhere;
 use crate::error::Error;
 use crate::eval_cache::{EvalCache, Key, Recorder, Recording};
 use crate::evaluate::CALL_ORIGIN;
@@ -345,7 +346,7 @@ impl Project {
             directory: options.directory.clone(),
             progress: Arc::clone(&options.progress),
             variables: Arc::clone(&options.variables),
-            files: Files { store_directory: options.store_directory(), access },
+            files: Files { store_directory: options.store_directory(), access, elsewhere: Elsewhere::default() },
             locks: options.locks.clone(),
             allowed_uris: options.allowed_uris.clone(),
             sources: Sources::new(options.write),

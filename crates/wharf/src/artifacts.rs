@@ -217,6 +217,10 @@ impl<'a> Artifacts<'a> {
     pub(crate) fn link(&self, built: &Built, target: &Path, link: &Path) -> Result<(), Failure> {
         let link = std::path::absolute(link).map_err(|error| Failure::io("resolve", link, error))?;
         if built.image.is_none() {
+            // What an image has left there is no link to a store object.
+            if fs::read_link(&link).is_ok_and(|target| target.starts_with(&self.archives)) {
+                fs::remove_file(&link).map_err(|error| Failure::io("replace", &link, error))?;
+            }
             return Ok(self.store.add_root(&link, &built.path)?);
         }
         let failed = |error| Failure::io("make the link", &link, error);

@@ -82,7 +82,7 @@ impl BuildArguments {
     /// The daemon in whose store everything is made, and the machines that builds are sent to.
     pub(crate) fn places(&self, settings: &Settings) -> Result<(Option<project::Daemon>, project::Machines), Failure> {
         let conf = nix_conf::read(&settings.environment)?;
-        match &settings.daemon {
+        match settings.daemon() {
             None => Ok((None, self.machines.resolve(&conf, settings)?)),
             Some(DaemonAddress::Ssh(host, _)) => Err(Failure::usage(format!(
                 "what 'ssh-ng://{host}' has is not on this machine, where it would be read"

@@ -48,7 +48,7 @@ pub(crate) fn open(
         match address {
             DaemonAddress::Socket { .. } => failure.help(
                 "a Nix daemon listens at $NIX_DAEMON_SOCKET_PATH, else at /nix/var/nix/daemon-socket/socket\n\
-                 without --store, everything is kept in Wharf's own store",
+                 --store own keeps everything in Wharf's own store",
             ),
             DaemonAddress::Ssh(..) => {
                 failure.help("what ssh needs to know of the host is in ~/.ssh/config, or NIX_SSHOPTS")

@@ -5,8 +5,15 @@ use std::path::PathBuf;
 
 /// A variable's name, and what it does: the list that the manual page prints.
 pub(crate) const VARIABLES: &[(&str, &str)] = &[
-    ("WHARF_HOME", "Where the store and the images are kept; default $XDG_DATA_HOME/wharf or ~/.local/share/wharf"),
-    ("WHARF_STORE", "The store to use where --store names none: a directory, daemon, unix://SOCKET or ssh-ng://HOST"),
+    (
+        "WHARF_HOME",
+        "Where Wharf's own store is, which is used if this is set, and archives and notes; default $XDG_DATA_HOME/wharf or \
+         ~/.local/share/wharf",
+    ),
+    (
+        "WHARF_STORE",
+        "The store to use where --store names none: auto, own, daemon, a directory, unix://SOCKET or ssh-ng://HOST",
+    ),
     ("WHARF_CACHE", "Where downloads and digests are cached; default $XDG_CACHE_HOME/wharf or ~/.cache/wharf"),
     (
         "WHARF_FORGES",

@@ -31,6 +31,7 @@ mod progress;
 mod registries;
 mod repl;
 mod settings;
+mod store_choice;
 mod substituters;
 mod target;
 mod treemap;

@@ -1,15 +1,15 @@
 //! What every command needs to know, resolved from arguments and environment once.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use store::daemon::DaemonAddress;
 
-use crate::daemon;
 use crate::environment::{self, Environment};
 use crate::failure::Failure;
+use crate::store_choice::StoreChoice;
 
 /// Stands for a home where there is none. A message with this path says itself what is wrong.
 const NOWHERE: &str = "/dev/null/HOME-is-not-set";
@@ -36,9 +36,10 @@ pub(crate) struct GlobalArguments {
     /// Use nothing from the network
     #[arg(long, global = true)]
     offline: bool,
-    /// The store: a directory, instead of $WHARF_HOME; `daemon` for that of this machine's Nix; unix://SOCKET or
-    /// ssh-ng://HOST for another daemon's [default: $WHARF_STORE, else Wharf's own]
-    #[arg(long, global = true, value_name = "DIR|daemon|URL")]
+    /// The store: `daemon` for that of this machine's Nix, `own` or a directory for one of Wharf's own, unix://SOCKET or
+    /// ssh-ng://HOST for another daemon's; `auto` for the own one where $WHARF_HOME is set or no Nix daemon answers, else
+    /// the daemon's [default: $WHARF_STORE, else auto]
+    #[arg(long, global = true, value_name = "STORE")]
     store: Option<OsString>,
 }
 
@@ -79,8 +80,8 @@ pub(crate) struct Settings {
     pub(crate) offline: bool,
     /// The root of Wharf's own store: objects lie in its `nix/store`; archives, notes and logs are here in any case.
     pub(crate) data: PathBuf,
-    /// The Nix daemon whose store is used instead.
-    pub(crate) daemon: Option<DaemonAddress>,
+    /// Which store is used; [`Settings::daemon`] asks it.
+    store: StoreChoice,
     pub(crate) cache: PathBuf,
     pub(crate) environment: Environment,
 }
@@ -105,35 +106,10 @@ impl Settings {
             When::Never => false,
         };
         let stderr_is_terminal = std::io::stderr().is_terminal();
-        let homeless = |what: &str, variable: &str| {
-            Failure::new(format!("there is no place for {what}: HOME is not set"))
-                .help(format!("set {variable} to a directory"))
-        };
-        let store = arguments.store.clone().or_else(|| Some(OsString::from(environment::text("WHARF_STORE")?)));
-        let store = store.filter(|store| !store.is_empty());
-        let daemon = match store.as_deref().and_then(OsStr::to_str) {
-            Some(text) => daemon::address(text)?,
-            None => None,
-        };
-        let data = match store.filter(|_| daemon.is_none()) {
-            Some(text) if text.as_encoded_bytes().windows(3).any(|three| three == b"://") => {
-                return Err(Failure::usage(format!("'{}' is no store in which things can be made", text.display()))
-                    .help(
-                        "a store is a directory, daemon, unix://SOCKET or ssh-ng://HOST; what a binary cache has is \
-                           taken with --substituters",
-                    ));
-            }
-            Some(dir) => {
-                let dir = PathBuf::from(dir);
-                std::path::absolute(&dir).map_err(|error| Failure::io("resolve", &dir, error))?
-            }
-            None => environment
-                .wharf_directory("WHARF_HOME", "XDG_DATA_HOME", ".local/share")
-                .ok_or_else(|| homeless("the store", "WHARF_HOME"))?,
-        };
-        let cache = environment
-            .wharf_directory("WHARF_CACHE", "XDG_CACHE_HOME", ".cache")
-            .ok_or_else(|| homeless("the cache", "WHARF_CACHE"))?;
+        let (store, data) = StoreChoice::resolve(arguments.store.as_deref(), &environment)?;
+        let cache = environment.wharf_directory("WHARF_CACHE", "XDG_CACHE_HOME", ".cache").ok_or_else(|| {
+            Failure::new("there is no place for the cache: HOME is not set").help("set WHARF_CACHE to a directory")
+        })?;
         Ok(Self {
             verbosity,
             json: arguments.json,
@@ -143,7 +119,7 @@ impl Settings {
             live: stderr_is_terminal && environment::text("TERM").is_none_or(|term| term != "dumb"),
             offline: arguments.offline,
             data,
-            daemon,
+            store,
             cache,
             environment,
         })
@@ -166,6 +142,23 @@ impl Settings {
             environment.fallback = Some(PathBuf::from(NOWHERE));
         }
         Self::resolve_in(&arguments, environment)
+    }
+
+    /// The Nix daemon whose store is used; `None` for Wharf's own.
+    pub(crate) fn daemon(&self) -> Option<&DaemonAddress> {
+        self.store.daemon(|socket, why| {
+            if self.verbosity > Verbosity::Silent {
+                eprintln!(
+                    "note: everything is made in Wharf's own store, for the Nix daemon at '{}' is of no use: {why}",
+                    socket.display()
+                );
+            }
+        })
+    }
+
+    /// Why the daemon of this machine's Nix is of no use, if it would be used and was tried.
+    pub(crate) fn daemon_complaint(&self) -> Option<&str> {
+        self.store.complaint()
     }
 
     /// What is remembered of layers: digests and sizes, each of which can be computed again.

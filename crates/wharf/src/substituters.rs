@@ -91,7 +91,7 @@ impl SubstituterArguments {
         let substitute = reach.conf.flag("substitute") != Some(false) || self.substituters.is_some();
         if substitute {
             // What the machine's own Nix has need not be downloaded.
-            if is_default && UnixStream::connect(daemon_socket()).is_ok() {
+            if is_default && settings.daemon_complaint().is_none() && UnixStream::connect(daemon_socket()).is_ok() {
                 caches.extend(reach.cache("daemon", false)?);
             }
             for url in named.unwrap_or_else(|| vec![DEFAULT_CACHE.to_owned()]) {

@@ -53,6 +53,9 @@ impl<'a> Run<'a> {
         for name in names {
             let path = self.locate(&wanted.derivation, &derivation, &name)?;
             self.builder.daemon.add_temp_root(&path)?;
+            if derivation.output_path(&name).is_none() {
+                self.builder.realisations.note(&wanted.derivation, &name, &path)?;
+            }
             outputs.insert(name, path);
         }
         Ok(Realised { derivation: wanted.derivation.clone(), outputs })
@@ -111,7 +114,7 @@ impl<'a> Run<'a> {
         let resolved = node.derivation.resolve(&inputs).map_err(|error| refuse(error.to_string()))?;
         let outputs = match is_own(self.builder, &resolved) {
             true => own::build(self.builder, &node.path, resolved, cancelled)?,
-            false => self.build_resolved(&resolved, cancelled)?,
+            false => self.build_resolved(&node.path, &resolved, cancelled)?,
         };
         for (output, path) in outputs {
             self.builder.realisations.note(&node.path, &output, &path)?;
@@ -124,10 +127,12 @@ impl<'a> Run<'a> {
     /// Has the daemon build a derivation that was resolved.
     fn build_resolved(
         &self,
+        original: &StorePath,
         resolved: &Derivation,
         cancelled: &OwnedFd,
     ) -> Result<BTreeMap<OutputName, StorePath>, BuildError> {
         let path = self.builder.daemon.add_derivation(resolved)?;
+        self.builder.realisations.note_resolved(original, &path)?;
         self.build_theirs(&[format!("{}!*", path.to_absolute())], Some(cancelled))?;
         let names = resolved.outputs.keys();
         names.map(|name| Ok((name.clone(), self.locate(&path, resolved, name)?))).collect()

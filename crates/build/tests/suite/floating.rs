@@ -28,7 +28,7 @@ fn needing<'a>(recipe: Recipe<'a>, name: &str, derivation: &StorePath, output: &
 }
 
 /// A graph in which every kind of derivation needs every other.
-fn graph(workshop: &Workshop) -> Vec<StorePath> {
+pub fn graph(workshop: &Workshop) -> Vec<StorePath> {
     let a = workshop.recipe("a", "echo hello > $out; echo said").floating(Method::Nar, SHA256).add();
     let two = workshop.recipe("two", "mkdir $out; cat $a > $out/x; echo $dev > $out/dev; ln -s $a $dev");
     let two = needing(two.outputs(&["out", "dev"]), "a", &a, "out").floating(Method::Nar, SHA256).add();

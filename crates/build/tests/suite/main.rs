@@ -7,5 +7,6 @@ mod farm;
 mod floating;
 mod mixed;
 mod oracle;
+mod realisations;
 mod substitutes;
 mod workshop;

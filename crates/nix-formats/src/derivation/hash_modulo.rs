@@ -96,6 +96,40 @@ impl Derivation {
         }
     }
 
+    /// The hashes by which realisations name the outputs. They are known of derivations too whose paths only building
+    /// tells, for they follow from what is built and not from what came of it.
+    ///
+    /// `input` gives the same of each input derivation, not `masked`; memoise it by path. The derivation itself is hashed
+    /// with its own paths masked.
+    ///
+    /// # Errors
+    /// Those of `input`; the outputs do not go together; an input has no such output.
+    pub fn trace_hashes<E>(
+        &self,
+        masked: bool,
+        mut input: impl FnMut(&StorePath) -> Result<Arc<BTreeMap<OutputName, Hash>>, E>,
+    ) -> Result<BTreeMap<OutputName, Hash>, HashModuloError<E>> {
+        if self.kind().map_err(HashModuloError::Kind)? == Kind::Fixed {
+            return match self.fixed_hashes()? {
+                HashModulo::Fixed(hashes) => Ok((*hashes).clone()),
+                HashModulo::Known(_) | HashModulo::Deferred => Ok(BTreeMap::new()),
+            };
+        }
+        let mut inputs: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for (path, outputs) in &self.input_derivations {
+            let hashes = input(path).map_err(HashModuloError::Input)?;
+            for output in outputs {
+                let hash = hashes.get(output).ok_or_else(|| self.no_such_output(path, output))?;
+                inputs.entry(hash.to_hex()).or_default().insert(output);
+            }
+        }
+        let (mut hashed_inputs, mut rest) = (Vec::new(), Vec::with_capacity(self.estimated_size()));
+        print_hashed_inputs(&mut hashed_inputs, &inputs);
+        self.print_rest(&mut rest, masked);
+        let hash = self.hash_parts(masked, &hashed_inputs, &rest)?;
+        Ok(self.outputs.keys().map(|name| (name.clone(), hash)).collect())
+    }
+
     /// Computes the paths of the deferred outputs, and sets them in `outputs` and in the environment variable of the
     /// output's name.
     ///
@@ -207,17 +241,18 @@ impl Derivation {
                 }
                 HashModulo::Fixed(hashes) => {
                     for output in outputs {
-                        let hash = hashes.get(output).ok_or_else(|| HashModuloError::NoSuchOutput {
-                            derivation: path.clone(),
-                            output: output.clone(),
-                            name: self.name.clone(),
-                        })?;
+                        let hash = hashes.get(output).ok_or_else(|| self.no_such_output(path, output))?;
                         inputs.entry(hash.to_hex()).or_default().insert("out");
                     }
                 }
             }
         }
         Ok(Some(inputs))
+    }
+
+    fn no_such_output<E>(&self, derivation: &StorePath, output: &str) -> HashModuloError<E> {
+        let (derivation, output) = (derivation.clone(), output.to_owned());
+        HashModuloError::NoSuchOutput { derivation, output, name: self.name.clone() }
     }
 
     fn bad_address<E>(&self, source: ContentAddressError) -> HashModuloError<E> {

@@ -32,6 +32,8 @@ pub(super) enum Dependency {
     Source(Box<Source>),
     /// A store object that had to be there: one that the program named, or one that was built for it.
     Object { path: StorePath },
+    /// A store object that was built for the program and is not at the path by which the program knows it.
+    Elsewhere { path: StorePath, object: StorePath },
     /// A fetch whose result its arguments do not fix.
     Fetch { request: Request, state: Option<TreeState>, result: String },
     /// A flake and its lock. `state` is that of its tree, if that alone decides about the lock.
@@ -141,6 +143,12 @@ impl Dependency {
             Self::Source(source) => source.check(host, since)?,
             Self::Object { path } => {
                 host.ensure_path(path)?;
+                Some(Verdict::Same)
+            }
+            Self::Elsewhere { path, object } => {
+                host.have(object)?;
+                // What was read there is asked for next.
+                host.files.elsewhere.note(path, object);
                 Some(Verdict::Same)
             }
             Self::Fetch { request, state, result } => {

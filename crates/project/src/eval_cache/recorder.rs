@@ -276,7 +276,10 @@ impl Host for Recorder {
         let paths = self.passed(self.inner.realise(wanted))?;
         for path in &paths {
             if self.is_new(OBJECT, Path::new(path.base_name())) {
-                self.recording.note(Dependency::Object { path: path.clone() });
+                self.recording.note(match self.inner.files.elsewhere.find(path) {
+                    None => Dependency::Object { path: path.clone() },
+                    Some(object) => Dependency::Elsewhere { path: path.clone(), object },
+                });
             }
         }
         Ok(paths)

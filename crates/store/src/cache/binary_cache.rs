@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nix_formats::STORE_DIR;
 use nix_formats::narinfo::{NarInfo, NarInfoError};
+use nix_formats::realisation::{OutputId, Realisation};
 use nix_formats::signature::PublicKey;
 use nix_formats::store_path::StorePath;
 
@@ -132,6 +133,32 @@ impl BinaryCache {
     fn remembers(&self, path: &StorePath) -> bool {
         let lookups = self.options.lookups.as_ref();
         lookups.is_some_and(|lookups| lookups.get(self.address(), &info_name(path)).is_some())
+    }
+
+    /// Which object the cache says an output is; `None` if it does not say.
+    pub(super) fn realisation(&self, id: &OutputId) -> Result<Option<Realisation>, CacheError> {
+        if self.failure.get().is_some() {
+            return Ok(None);
+        }
+        self.priority()?;
+        let name = id.file_name();
+        let wrong =
+            |message: String| CacheError::WrongFile { address: self.address().to_owned(), name: name.clone(), message };
+        let mut found = None;
+        self.answer(&name, |text| {
+            let realisation = Realisation::parse(text).map_err(|error| wrong(error.to_string()))?;
+            if realisation.id != *id {
+                return Err(wrong(format!("it is of '{}'", realisation.id)));
+            }
+            found = Some(realisation);
+            Ok(())
+        })?;
+        let Some(realisation) = found else { return Ok(None) };
+        let keys = &self.options.keys;
+        if keys.as_ref().is_some_and(|keys| !realisation.is_signed_by(keys)) {
+            return Err(wrong("it is not signed by a trusted key".to_owned()));
+        }
+        Ok(Some(realisation))
     }
 
     /// What was said of the cache when it failed, if it has.

@@ -61,6 +61,16 @@ pub enum CacheError {
         /// What is wrong.
         message: String,
     },
+    /// A file of the cache that tells which object an output is cannot be used.
+    #[error("'{name}' of the binary cache '{address}' cannot be used: {message}")]
+    WrongFile {
+        /// The cache.
+        address: String,
+        /// The file.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
     /// Nobody who is trusted has signed the object.
     #[error("'{path}' from the binary cache '{address}' is not signed by a trusted key")]
     NotSigned {

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use nix_formats::STORE_DIR;
 use nix_formats::hash::{HashAlgo, HashWriter};
 use nix_formats::narinfo::{Compression, NarInfo};
+use nix_formats::realisation::Realisation;
 use nix_formats::signature::SecretKey;
 use nix_formats::store_path::StorePath;
 use tempfile::NamedTempFile;
@@ -78,6 +79,22 @@ pub fn export(
         Some(error) => Err(error),
         None => Ok(missing.into_iter().map(|info| info.path).collect()),
     }
+}
+
+/// Writes into a cache which objects outputs are of which only building told, signed.
+///
+/// # Errors
+/// The cache cannot be written.
+pub fn put_realisations(
+    cache: &dyn Transport,
+    realisations: impl IntoIterator<Item = Realisation>,
+    keys: &[SecretKey],
+) -> Result<(), CacheError> {
+    for mut realisation in realisations {
+        keys.iter().for_each(|key| realisation.sign(key));
+        put_text(cache, &realisation.id.file_name(), &realisation.to_string())?;
+    }
+    Ok(())
 }
 
 /// Adds signatures to what a cache says of objects; returns how many were new.

@@ -22,7 +22,7 @@ pub use binary_cache::{BinaryCache, CacheOptions};
 pub use compression::decompress;
 pub use directory::Directory;
 pub use error::CacheError;
-pub use export::{ExportOptions, export, sign};
+pub use export::{ExportOptions, export, put_realisations, sign};
 pub use lookups::{Lifetimes, Lookups};
 pub use plan::Plan;
 pub use substituters::Substituters;

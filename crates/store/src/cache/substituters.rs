@@ -5,6 +5,7 @@ use std::io::Read;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix_formats::narinfo::NarInfo;
+use nix_formats::realisation::OutputId;
 use nix_formats::store_path::StorePath;
 
 use super::parallel::spread;
@@ -34,8 +35,8 @@ pub enum Belief {
 pub struct Substituters {
     pub(super) caches: Vec<BinaryCache>,
     connections: Option<usize>,
-    /// The caches that can be used, the preferred one first.
-    order: OnceLock<Vec<usize>>,
+    /// The caches that can be used, the preferred one first: those that somebody has named, and all.
+    orders: [OnceLock<Vec<usize>>; 2],
     /// What was complained of already: the cache, and whether the whole of it.
     warned: Mutex<HashSet<(String, bool)>>,
 }
@@ -73,11 +74,8 @@ impl Substituters {
         public: bool,
         progress: &dyn Progress,
     ) -> Option<(usize, NarInfo)> {
-        self.order(progress).iter().find_map(|index| {
+        self.order(public, progress).iter().find_map(|index| {
             let cache = &self.caches[*index];
-            if cache.is_default() && !public {
-                return None;
-            }
             let info = cache.info(path).and_then(|info| match info {
                 Some(info) => cache.check_signature(&info).map(|()| Some(info)),
                 None => Ok(None),
@@ -90,12 +88,24 @@ impl Substituters {
         })
     }
 
+    /// Which object the output of a derivation is of which only building would tell, as the first cache says that
+    /// knows. What is not signed by whom it must be does not count, with a warning. `public` is as for
+    /// [`Substituters::find`].
+    pub fn realisation(&self, id: &OutputId, public: bool, progress: &dyn Progress) -> Option<StorePath> {
+        self.order(public, progress).iter().find_map(|index| {
+            let cache = &self.caches[*index];
+            let found = cache.realisation(id).inspect_err(|error| self.warn(cache, error, progress));
+            found.ok().flatten().map(|realisation| realisation.path)
+        })
+    }
+
     /// Asks for many objects at the same time, so that [`Substituters::find`] need not wait for each. `public` is whether an
     /// object may be asked for everywhere.
     pub fn ask<'a>(&self, paths: impl IntoIterator<Item = (&'a StorePath, bool)>, progress: &dyn Progress) {
         let paths: Vec<_> = paths.into_iter().collect();
         let mut open = paths.clone();
-        for index in self.order(progress) {
+        let has_public = paths.iter().any(|(_, public)| *public);
+        for index in self.order(has_public, progress) {
             let cache = &self.caches[*index];
             let asked = open.iter().filter(|(_, public)| *public || !cache.is_default());
             cache.learn(&asked.map(|(path, _)| *path).collect::<Vec<_>>(), self.connections());
@@ -110,8 +120,8 @@ impl Substituters {
 
     /// Whether it is known which cache has an object, or that none has it.
     fn is_settled(&self, path: &StorePath, public: bool, progress: &dyn Progress) -> bool {
-        let caches = self.order(progress).iter().map(|index| &self.caches[*index]);
-        let mut answers = caches.filter(|cache| public || !cache.is_default()).map(|cache| cache.known(path));
+        let caches = self.order(public, progress).iter().map(|index| &self.caches[*index]);
+        let mut answers = caches.map(|cache| cache.known(path));
         answers.find(|answer| *answer != Some(false)).is_none_or(|answer| answer.is_some())
     }
 
@@ -141,7 +151,7 @@ impl Substituters {
     /// No cache has the same object, or what it has is not what it says.
     pub fn replace(&self, path: &StorePath, store: &LocalStore, progress: &dyn Progress) -> Result<(), CacheError> {
         let mut first_error = None;
-        for index in self.order(progress) {
+        for index in self.order(true, progress) {
             match self.caches[*index].replace(path, store, progress) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
@@ -157,7 +167,7 @@ impl Substituters {
     /// No cache has it, or nobody who is trusted vouches for it.
     pub fn nar(&self, path: &StorePath, belief: Belief, progress: &dyn Progress) -> Result<Box<dyn Read>, CacheError> {
         let mut first_error = None;
-        for index in self.order(progress) {
+        for index in self.order(true, progress) {
             match self.caches[*index].believed_nar(path, belief) {
                 Ok(Some(nar)) => return Ok(nar),
                 Ok(None) => {}
@@ -177,7 +187,9 @@ impl Substituters {
         if store.take_prepared(&node.info.path).map_err(|source| self.refused(node, source))? {
             return Ok(());
         }
-        let others = self.order(progress).iter().filter(|index| **index != node.cache);
+        // Asked for only if that one fails.
+        let others = std::iter::once_with(|| self.order(true, progress)).flatten();
+        let others = others.filter(|index| **index != node.cache);
         let mut first_error = None;
         for index in std::iter::once(&node.cache).chain(others) {
             match self.caches[*index].take(&node.info.path, store, progress) {
@@ -194,10 +206,12 @@ impl Substituters {
         CacheError::Store { address, path: node.info.path.clone(), source: Box::new(source) }
     }
 
-    /// The caches that can be used, the preferred one first. Of two with the same priority, the one named first.
-    fn order(&self, progress: &dyn Progress) -> &[usize] {
-        self.order.get_or_init(|| {
-            let mut order = spread(self.caches.len(), 0..self.caches.len(), |index| {
+    /// The caches that can be used, the preferred one first. Of two with the same priority, the one named first. What is not
+    /// `public` is no business of caches that nobody has named, and they are not even asked for their priority.
+    fn order(&self, public: bool, progress: &dyn Progress) -> &[usize] {
+        self.orders[usize::from(public)].get_or_init(|| {
+            let usable = (0..self.caches.len()).filter(|index| public || !self.caches[*index].is_default());
+            let mut order = spread(self.caches.len(), usable, |index| {
                 let cache = &self.caches[index];
                 let priority = cache.priority().inspect_err(|error| self.warn(cache, error, progress));
                 (priority.ok().map(|priority| (priority, index)), Vec::new())

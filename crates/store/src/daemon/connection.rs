@@ -4,6 +4,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix_formats::worker::{
     CLIENT_MAGIC, DAEMON_MAGIC, FrameWriter, Message, Version, WireError, WireReader, WireWriter,
@@ -18,6 +19,8 @@ pub(super) type Input = BufReader<Box<dyn Read + Send>>;
 pub(super) type Output = BufWriter<Box<dyn Write + Send>>;
 
 const BUFFER: usize = 64 * 1024;
+/// How long a daemon on this machine may take to greet. One that is stuck must not keep everybody waiting.
+const PATIENCE: Duration = Duration::from_secs(20);
 const SET_OPTIONS: u64 = 19;
 /// How much a daemon says: all that builds and substitutions report, and not what it debugs.
 const VERBOSITY: u64 = 3;
@@ -35,6 +38,20 @@ pub(super) enum Peer {
     Socket(UnixStream),
     /// A program that we have started.
     Ssh(SshProcess),
+}
+
+impl Peer {
+    /// How long reading and writing may wait.
+    fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Socket(socket) => {
+                socket.set_read_timeout(patience)?;
+                socket.set_write_timeout(patience)
+            }
+            // It has its own.
+            Self::Ssh(_) => Ok(()),
+        }
+    }
 }
 
 impl Streams {
@@ -74,7 +91,11 @@ impl Connection {
     /// Greets the daemon. Of one that was started for it, the error tells what it has complained with.
     pub fn open(streams: Streams) -> Result<Self, WireError> {
         let Streams { input, output, mut peer } = streams;
-        match Self::greet(input, output) {
+        // Afterwards a daemon may be silent for as long as a build takes.
+        peer.set_patience(Some(PATIENCE))?;
+        let greeted = Self::greet(input, output);
+        peer.set_patience(None)?;
+        match greeted {
             Ok((input, output, greeting)) => {
                 let Greeting { version, nix_version, trusts_us } = greeting;
                 Ok(Self { input, output, version, nix_version, trusts_us, peer })

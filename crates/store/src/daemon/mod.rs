@@ -6,6 +6,7 @@
 
 mod address;
 mod builds;
+mod collect;
 mod connection;
 mod objects;
 mod operations;
@@ -26,7 +27,7 @@ use connection::{Connection, Streams};
 
 pub use address::DaemonAddress;
 pub use builds::Watching;
-pub use operations::{CollectedByDaemon, DaemonRoot, Outlook};
+pub use operations::{DaemonRoot, Outlook};
 pub use source::DaemonSource;
 pub use ssh::{SshHost, SshOptions};
 
@@ -168,7 +169,7 @@ impl DaemonStore {
             Way::Ssh(host, options) => options.start(host),
         };
         let streams = streams.map_err(|error| self.lost(error.into()))?;
-        let mut connection = Connection::open(streams).map_err(|error| self.lost(error))?;
+        let mut connection = Connection::open(streams).map_err(|error| self.lost(of_greeting(error)))?;
         connection.set_options(&self.options).map_err(|failure| self.explain(failure))?;
         Ok(connection)
     }
@@ -245,6 +246,20 @@ impl DaemonStore {
     fn lost(&self, source: WireError) -> StoreError {
         StoreError::DaemonLost { address: self.address.clone(), source }
     }
+}
+
+/// What it means when a connection breaks off before the daemon has greeted.
+fn of_greeting(error: WireError) -> WireError {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof, WouldBlock};
+    let WireError::Io(inner) = &error else { return error };
+    let text = match inner.kind() {
+        WouldBlock => "it does not answer",
+        UnexpectedEof | ConnectionReset | BrokenPipe => {
+            "it hung up without a greeting; perhaps its setting 'allowed-users' leaves you out"
+        }
+        _ => return error,
+    };
+    io::Error::other(text).into()
 }
 
 /// A text without the colours that a daemon gives it for a terminal.

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use nix_formats::realisation::{OutputId, Realisation, RealisationError};
 use nix_formats::store_path::StorePath;
+use nix_formats::worker::WireError;
 
 use super::DaemonStore;
 use crate::progress::{Activity, Outcome, Progress, TaskId};
@@ -15,7 +17,6 @@ const ADD_INDIRECT_ROOT: u64 = 12;
 const BUILD_PATHS: u64 = 9;
 const ENSURE_PATH: u64 = 10;
 const FIND_ROOTS: u64 = 14;
-const COLLECT_GARBAGE: u64 = 20;
 const QUERY_ALL_VALID_PATHS: u64 = 23;
 const QUERY_VALID_PATHS: u64 = 31;
 const QUERY_VALID_DERIVERS: u64 = 33;
@@ -25,6 +26,8 @@ const ADD_SIGNATURES: u64 = 37;
 const NAR_FROM_PATH: u64 = 38;
 const QUERY_MISSING: u64 = 40;
 const QUERY_DERIVATION_OUTPUT_MAP: u64 = 41;
+const REGISTER_REALISATION: u64 = 42;
+const QUERY_REALISATION: u64 = 43;
 
 /// How the lines begin that a daemon says while it checks its store and that name no problem.
 const NOT_WRONG: [&str; 4] =
@@ -54,15 +57,6 @@ pub struct DaemonRoot {
     pub root: String,
     /// The object.
     pub path: StorePath,
-}
-
-/// What a collection has deleted, or would.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CollectedByDaemon {
-    /// The objects.
-    pub paths: BTreeSet<StorePath>,
-    /// The bytes that are free because of it.
-    pub bytes: u64,
 }
 
 /// What would be done for some derived paths.
@@ -117,6 +111,19 @@ impl DaemonStore {
         Ok(outputs.into_iter().collect())
     }
 
+    /// Which object an output is of which only building told; `None` if the daemon does not know.
+    pub fn realisation(&self, id: &OutputId) -> Result<Option<Realisation>, StoreError> {
+        let texts = self.call(QUERY_REALISATION, |out| out.string(&id.to_string()), |answer, _| answer.strings())?;
+        let parsed = texts.first().map(|text| Realisation::parse(text));
+        let wrong = |error: RealisationError| self.lost(WireError::Malformed(error.to_string()));
+        Ok(parsed.transpose().map_err(wrong)?.filter(|found| found.id == *id))
+    }
+
+    /// Tells the daemon which object an output is. It believes whom it trusts, and those who have signed it.
+    pub fn register_realisation(&self, realisation: &Realisation) -> Result<(), StoreError> {
+        self.call(REGISTER_REALISATION, |out| out.string(&realisation.to_string()), |_, _| Ok(()))
+    }
+
     /// Builds derived paths: `/nix/store/….drv!out,dev`, `….drv!*`, or an object that is to be there.
     pub fn build(&self, derived: &[String]) -> Result<(), StoreError> {
         const NORMAL: u64 = 0;
@@ -125,6 +132,20 @@ impl DaemonStore {
             |out| {
                 out.strings(derived)?;
                 out.number(NORMAL)
+            },
+            |answer, _| answer.number().map(drop),
+        )
+    }
+
+    /// Puts good copies in the place of objects that are damaged. The daemon does so for users whom it trusts.
+    pub fn repair(&self, paths: &[StorePath]) -> Result<(), StoreError> {
+        const REPAIR: u64 = 1;
+        let paths: Vec<String> = paths.iter().map(StorePath::to_absolute).collect();
+        self.call(
+            BUILD_PATHS,
+            |out| {
+                out.strings(&paths)?;
+                out.number(REPAIR)
             },
             |answer, _| answer.number().map(drop),
         )
@@ -165,29 +186,6 @@ impl DaemonStore {
             FIND_ROOTS,
             |_| Ok(()),
             |answer, _| answer.list(|answer| Ok(DaemonRoot { root: answer.string()?, path: answer.path()? })),
-        )
-    }
-
-    /// Deletes what no root needs, up to so many bytes; or says what it would delete.
-    pub fn collect_garbage(&self, dry_run: bool, max_freed: Option<u64>) -> Result<CollectedByDaemon, StoreError> {
-        const RETURN_DEAD: u64 = 1;
-        const DELETE_DEAD: u64 = 2;
-        self.call(
-            COLLECT_GARBAGE,
-            |out| {
-                out.number(if dry_run { RETURN_DEAD } else { DELETE_DEAD })?;
-                // No paths named, and what is alive stays.
-                out.number(0)?;
-                out.flag(false)?;
-                out.number(max_freed.unwrap_or(u64::MAX))?;
-                // Three options that mean nothing any more.
-                (0..3).try_for_each(|_| out.number(0))
-            },
-            |answer, _| {
-                let (paths, bytes) = (answer.paths()?, answer.number()?);
-                answer.number()?;
-                Ok(CollectedByDaemon { paths, bytes })
-            },
         )
     }
 

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use nix_formats::STORE_DIR;
 use nix_formats::narinfo::{Compression, NarInfo};
+use nix_formats::realisation::OutputId;
 use nix_formats::store_path::StorePath;
 use tempfile::NamedTempFile;
 
@@ -92,6 +93,15 @@ impl Transport for DaemonSource {
         if let Some(hash_part) = name.strip_suffix(".narinfo") {
             let Some(path) = self.find(hash_part)? else { return Ok(None) };
             return Ok(self.narinfo(&path)?.map(|text| Box::new(Cursor::new(text)) as _));
+        }
+        if let Some(id) = name.strip_prefix("realisations/").and_then(|name| name.strip_suffix(".doi")) {
+            let id = OutputId::parse(id).map_err(io::Error::other)?;
+            return match self.store()?.realisation(&id) {
+                Ok(found) => Ok(found.map(|found| Box::new(Cursor::new(found.to_string())) as _)),
+                // It may not have the experimental feature for that.
+                Err(StoreError::DaemonSaid { .. }) => Ok(None),
+                Err(error) => Err(io::Error::other(error)),
+            };
         }
         let hash_part = name.strip_prefix("nar/").and_then(|name| name.strip_suffix(".nar"));
         let path = hash_part.map(|hash_part| self.find(hash_part)).transpose()?.flatten();

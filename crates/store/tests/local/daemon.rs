@@ -14,6 +14,7 @@ use nix_formats::store_path::StorePath;
 use nix_formats::worker::Version;
 use store::daemon::{DaemonOptions, DaemonStore};
 use store::fs_nar::everything;
+use store::local::GcOptions;
 use store::progress::{Activity, Outcome, Progress, Silent, TaskId};
 use store::{PathInfo, Store, StoreError};
 
@@ -218,12 +219,12 @@ fn derivations_are_built_with_their_logs() {
     store.add_root(&link, &out).unwrap();
     assert_eq!(fs::read_link(&link).unwrap().to_str(), Some(out.to_absolute().as_str()));
     assert!(store.roots().unwrap().iter().any(|root| root.path == out && root.root == link.to_str().unwrap()));
-    let dead = store.collect_garbage(true, None).unwrap();
+    let dead = store.collect_garbage(&GcOptions { dry_run: true, ..Default::default() }).unwrap();
     assert!(!dead.paths.contains(&out));
     drop(store);
     fs::remove_file(&link).unwrap();
     let store = daemon.open(Arc::new(Silent));
-    let deleted = store.collect_garbage(false, None).unwrap();
+    let deleted = store.collect_garbage(&GcOptions::default()).unwrap();
     assert!(deleted.paths.contains(&out) && deleted.bytes > 0, "{deleted:?}");
     assert!(!store.is_valid(&out).unwrap());
     assert_eq!(store.valid_paths(&BTreeSet::from([out]), false).unwrap(), BTreeSet::new());

@@ -67,18 +67,25 @@ pub(crate) fn run(_: &Arguments, settings: &Settings) -> Result<i32, Failure> {
 }
 
 fn store(settings: &Settings) -> Finding {
-    if let Some(address) = &settings.daemon {
+    if let Some(address) = settings.daemon() {
         let opened = daemon::open(address, DaemonOptions::default(), settings, Arc::new(Silent));
-        return match opened.and_then(|store| Ok((store.nix_version()?, store.trusts_us()?))) {
-            Ok((version, trusted)) => {
+        return match opened.and_then(|store| Ok((store.nix_version()?, store.address().to_owned(), store.trusts_us()?)))
+        {
+            Ok((version, address, trusted)) => {
                 let trust = trusted.map_or("", |trusted| if trusted { ", which trusts you" } else { "" });
-                Finding::Good(format!("Nix {version}{trust}"))
+                Finding::Good(format!("that of Nix {version}, by its daemon at {address}{trust}"))
             }
             Err(failure) => Finding::Bad(failure.message().to_owned()),
         };
     }
     match LocalStore::open(&settings.data) {
-        Ok(_) => Finding::Good(settings.data.display().to_string()),
+        Ok(_) => match settings.daemon_complaint() {
+            None => Finding::Good(settings.data.display().to_string()),
+            Some(why) => Finding::Warning(format!(
+                "{}; the Nix daemon of this machine is of no use: {why}",
+                settings.data.display()
+            )),
+        },
         Err(error) => Finding::Bad(format!("{error}; choose another place with --store or WHARF_HOME")),
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 
+use build::{Builder, DaemonBuilder, Realisations};
 use nix_formats::store_path::StorePath;
 use store::daemon::DaemonOptions;
 use store::{LocalStore, Store};
@@ -47,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
 }
 
 fn deriver(path: &StorePath, settings: &Settings) -> Result<StorePath, Failure> {
-    let info = match &settings.daemon {
+    let info = match settings.daemon() {
         None => LocalStore::open(&settings.data)?.require(path)?,
         Some(address) => {
             let progress = progress::observer(settings);
@@ -57,12 +58,25 @@ fn deriver(path: &StorePath, settings: &Settings) -> Result<StorePath, Failure> 
     info.deriver.ok_or_else(|| Failure::new(format!("no derivation made '{}': it was added", path.to_absolute())))
 }
 
+/// Where notes of the store are.
+fn realisations(settings: &Settings) -> Realisations {
+    match settings.daemon() {
+        None => Builder::realisations_below(&settings.data),
+        Some(_) => DaemonBuilder::realisations(&settings.data),
+    }
+}
+
 pub(crate) fn print_log(derivation: &StorePath, settings: &Settings) -> Result<i32, Failure> {
     // A daemon keeps the logs of what it has built; what Wharf's own builders have said is in its own directory.
-    let theirs = settings.daemon.as_ref().and_then(|address| address.root());
+    let theirs = settings.daemon().and_then(|address| address.root());
     let roots = theirs.into_iter().chain([settings.data.as_path()]);
-    let files: Vec<_> = roots.map(|root| build::log_path(&root.join("nix/var/log/nix"), derivation)).collect();
-    let file = files.iter().find(|file| file.exists()).unwrap_or(&files[files.len() - 1]);
+    // What needs something of which only building tells the path is built as another derivation.
+    let resolved = realisations(settings).find_resolved(derivation);
+    let derivations: Vec<_> = std::iter::once(derivation).chain(resolved.as_ref()).collect();
+    let files: Vec<_> = roots
+        .flat_map(|root| derivations.iter().map(|one| build::log_path(&root.join("nix/var/log/nix"), one)))
+        .collect();
+    let file = files.iter().find(|file| file.exists()).unwrap_or(&files[0]);
     let input = File::open(file).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::new(format!("there is no log of '{}'", derivation.to_absolute()))
             .help("a builder that writes nothing, or that never ran here, leaves none"),

@@ -119,7 +119,7 @@ Writes the derivations of Nix expressions into Wharf's store and prints their pa
                              how to build what the evaluation reads, as `wharf build` has it
   --option NAME VALUE        set one of Nix's settings; --pure-eval and so on mean the same
   --show-trace               show every step of a failed evaluation
-  --store DIR                the directory that holds the store, instead of $WHARF_HOME
+  --store STORE              the store: own, daemon, unix://SOCKET, a directory; auto for what $WHARF_STORE says
 
 Example:
   nix-instantiate --eval --strict -E '{ a = 1 + 1; }'

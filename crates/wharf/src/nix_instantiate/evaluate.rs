@@ -37,10 +37,13 @@ pub(super) fn perform(request: &Request, settings: &Settings, progress: Arc<dyn 
     options.fetching.offline = request.offline;
     if let Some(store) = &request.store {
         match store.to_str().map(daemon::address).transpose()?.flatten() {
+            _ if store == "auto" => {}
+            None if store == "own" => options.daemon = None,
             Some(address) => {
                 options.daemon = Some(project::Daemon { address, options: DaemonOptions::default() });
             }
             None => {
+                options.daemon = None;
                 options.data = std::path::absolute(store).map_err(|error| Failure::io("resolve", store, error))?;
             }
         }

@@ -130,12 +130,11 @@ fn the_daemons_store_is_looked_after() {
     assert!(user.run(&["store", "dump", &path]).stdout.starts_with(b"\x0d\0\0\0\0\0\0\0nix-archive-1"));
     user.ok(&["store", "verify"]);
     assert!(user.ok(&["doctor"]).0.contains("Nix 2."));
-    // What the daemon cannot do is said, not left out.
+    let repaired = user.run(&["store", "repair", &path]);
+    // Root is trusted, and others are told that they are not.
+    assert!(repaired.status.success() || text(&repaired).1.contains("trusted"), "{}", text(&repaired).1);
     for (arguments, reason) in [
-        (&["store", "gc", "--keep-days", "3"][..], "without '--keep-days'"),
-        (&["store", "gc", "--max-size", "1G"], "without '--max-size'"),
-        (&["store", "repair"], "repairs its store itself"),
-        (&["--store", "https://example.org", "store", "gc"], "is no store in which things can be made"),
+        (&["--store", "https://example.org", "store", "gc"][..], "is no store in which things can be made"),
         (&["--store", "daemon?state=/x", "store", "gc"], "it has no parameter 'state'"),
         (&["--store", "ssh-ng://host", "build", "file"], "--builders 'ssh-ng://HOST'"),
     ] {
@@ -144,11 +143,139 @@ fn the_daemons_store_is_looked_after() {
     }
     let nobody = user.home.join("no-socket");
     let said = user.fails(&["--store", &format!("unix://{}", nobody.display()), "store", "gc"]);
-    assert!(said.contains("no-socket") && said.contains("without --store"), "{said}");
+    assert!(said.contains("no-socket") && said.contains("--store own"), "{said}");
     // A failed build says what the builder said, and where more is.
     user.write("bad.nix", "{ pkgs, ... }: pkgs.runCommand \"bad\" { } \"echo the reason; exit 3\"");
     let said = user.fails(&["build", "bad.nix"]);
     assert!(said.contains("the reason") && said.contains("exit code 3"), "{said}");
+}
+
+#[test]
+fn what_is_old_or_too_much_is_collected_by_the_daemon() {
+    let Some(user) = User::new() else { return };
+    for name in ["a", "b"] {
+        user.write(name, &name.repeat(100_000));
+        user.ok(&["store", "add", name]);
+    }
+    let there = || user.ok(&["store", "path-info"]).0.lines().count();
+    // All of it is of today.
+    assert!(user.ok(&["store", "gc", "--keep-days", "3"]).1.contains("0 objects"));
+    assert!(user.ok(&["store", "gc", "--max-size", "1G"]).1.contains("0 objects"));
+    let foreseen = user.ok(&["store", "gc", "--dry-run", "--json"]).0;
+    let foreseen: serde_json::Value = serde_json::from_str(&foreseen).unwrap();
+    assert!(foreseen["bytes"].as_u64().is_some_and(|bytes| bytes > 200_000), "{foreseen}");
+    assert_eq!(there(), 2);
+    user.ok(&["store", "gc", "--max-size", "150K"]);
+    assert_eq!(there(), 1);
+    user.ok(&["store", "gc"]);
+    assert_eq!(there(), 0);
+}
+
+const READS: &str = r#"{ pkgs, ... }@args:
+let
+  image = import ./image.nix args;
+  uses = pkgs.runCommand "uses" { } "ls ${image} > $out; echo ${image} >> $out";
+in
+{
+  names = builtins.attrNames (builtins.readDir image);
+  sources = builtins.path { path = image + "/image.json"; name = "copied"; };
+  again = pkgs.runCommand "again" { lines = builtins.length (builtins.split "\n" (builtins.readFile uses)); }
+    "echo built with $lines; cat ${uses} > $out";
+}
+"#;
+
+#[test]
+fn what_wharf_makes_is_read_while_an_expression_is_evaluated() {
+    let Some(user) = User::new() else { return };
+    user.write("image.nix", IMAGE);
+    user.write("reads.nix", READS);
+    let both = |arguments: &[&str]| {
+        let own = user.command(arguments).env("WHARF_STORE", "own").output().unwrap();
+        assert!(own.status.success(), "{}", text(&own).1);
+        (user.ok(arguments).0, text(&own).0.trim_end().to_owned())
+    };
+    let (names, own) = both(&["eval", "--json", "-f", "reads.nix", "names"]);
+    assert!(names == own && names.contains("image.json"), "{names} {own}");
+    // The same program gives the same derivations in every store.
+    let (derivation, own) = both(&["instantiate", "-f", "reads.nix", "again"]);
+    assert_eq!(derivation, own);
+    assert!(user.ok(&["eval", "--raw", "-f", "reads.nix", "sources"]).0.ends_with("-copied"));
+    let built = user.ok(&["build", "-f", "reads.nix", "again"]).0;
+    let read = fs::read_to_string(user.daemon.root().join(&built[1..])).unwrap();
+    let image = out_path(&user.ok(&["build", "--json", "--no-link", "image.nix"]).0);
+    assert_eq!(read, format!("image.json\n{image}\n"));
+    assert!(user.ok(&["log", "-f", "reads.nix", "again"]).0.contains("built with"));
+    // It is known the next time, without being evaluated.
+    let (again, said) = user.ok(&["build", "--stats", "-f", "reads.nix", "again"]);
+    assert!(again == built && said.contains("\"evaluated\":false"), "{said}");
+    // A link that led to an archive leads to what is built next.
+    user.ok(&["build", "image.nix"]);
+    user.ok(&["build", "-f", "reads.nix", "again"]);
+    assert_eq!(fs::read_link(user.home.join("result")).unwrap(), Path::new(&built));
+}
+
+/// Makes `$0` a root directory that is as this one, but for `$1` at `/nix`, and runs the rest of the words there.
+const WITH_NIX: &str = "set -e; mount -t tmpfs none \"$0\"; for d in /*; do n=\"$0$d\"; if [ -L \"$d\" ]; then cp -P \"$d\" \"$n\"; \
+     elif [ -d \"$d\" ] && [ \"$d\" != /nix ]; then mkdir \"$n\"; mount --rbind \"$d\" \"$n\"; fi; done; mkdir \"$0/nix\" \"$0/.old\"; \
+     mount --rbind \"$1\" \"$0/nix\"; cd \"$0\"; pivot_root . .old; cd \"$2\"; shift 2; exec \"$@\"";
+
+#[test]
+fn where_a_daemon_answers_its_store_is_the_default() {
+    let Some(user) = User::new() else { return };
+    user.write("image.nix", IMAGE);
+    let nix = user.daemon.root().join("nix");
+    let root = user.daemon.shared("new-root");
+    let run = |socket: &Path, more: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.arg("--mount").args(if peers::is_root() { &[][..] } else { &["--user", "--map-root-user"] });
+        command.args(["sh", "-c", WITH_NIX]).args([&root, &nix, &user.home, &user.binary]).args(arguments);
+        command.env_clear().env("HOME", &user.home).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("NIX_DAEMON_SOCKET_PATH", socket).envs(more.iter().copied());
+        let (stdout, stderr) = text(&command.output().unwrap());
+        (stdout.trim_end().to_owned(), stderr)
+    };
+    let socket = user.daemon.socket();
+    let image = out_path(&run(&socket, &[], &["build", "--json", "image.nix"]).0);
+    assert!(user.daemon.root().join(&image[1..]).exists(), "{}", user.daemon.log());
+    assert!(!user.home.join(".local/share/wharf/nix/store").exists());
+    assert!(run(&socket, &[], &["store", "roots"]).0.contains(&image));
+    let (said, _) = run(&socket, &[], &["doctor"]);
+    assert!(said.contains("Nix 2.") && said.contains(socket.to_str().unwrap()), "{said}");
+    // Who says where the store is gets that one.
+    let own = user.home.join("own");
+    let home = [("WHARF_HOME", own.to_str().unwrap())];
+    for (more, arguments) in [
+        (&home[..], &["store", "path-info"][..]),
+        (&home, &["--store", "auto", "store", "path-info"]),
+        (&[], &["--store", "own", "store", "path-info"]),
+        (&[("WHARF_STORE", "own")], &["store", "path-info"]),
+        (&[], &["--store", "own", "store", "path-info"]),
+    ] {
+        assert_eq!(run(&socket, more, arguments), (String::new(), String::new()), "{arguments:?}");
+    }
+    assert!(run(&socket, &home, &["--store", "daemon", "store", "path-info"]).0.contains(&image));
+    // Where there is no socket nothing is said, and of one that is of no use one line.
+    assert_eq!(run(&user.home.join("none"), &[], &["store", "path-info"]), (String::new(), String::new()));
+    let dead = user.home.join("dead");
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+    let (stdout, said) = run(&dead, &[], &["store", "path-info"]);
+    assert_eq!((stdout.as_str(), said.lines().count()), ("", 1), "{said}");
+    assert!(said.starts_with("note: ") && said.contains("Connection refused"), "{said}");
+    assert!(run(&dead, &[], &["doctor"]).0.contains("Connection refused"));
+    assert_eq!(run(&dead, &[], &["-qq", "store", "path-info"]).1, "");
+    let impostor = user.home.join("impostor");
+    let listener = std::os::unix::net::UnixListener::bind(&impostor).unwrap();
+    let answers = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 16]).unwrap();
+        // Version 1.20.
+        stream.write_all(&[0x6f, 0x69, 0x78, 0x64, 0, 0, 0, 0, 0x14, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+    });
+    let (_, said) = run(&impostor, &[], &["store", "path-info"]);
+    assert!(said.contains("speaks version 1.20") && said.lines().count() == 1, "{said}");
+    answers.join().unwrap();
+    assert!(run(&dead, &[], &["--store", "daemon", "store", "path-info"]).1.contains("--store own"));
 }
 
 #[test]

@@ -19,10 +19,10 @@ mod userland;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// The program under test, with an environment that knows nothing of this machine's user.
+/// The program under test, with an environment that knows nothing of this machine's user, nor of its Nix.
 fn wharf(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
-    command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin");
+    command.env_clear().env("HOME", home).env("PATH", "/usr/bin:/bin").env("WHARF_STORE", "own");
     command
 }
 

@@ -32,7 +32,7 @@ impl Place {
 
     fn with(&self, wharf: &Path) -> Command {
         let mut command = Command::new(wharf);
-        command.current_dir(self.0.path()).env("HOME", self.path("home"));
+        command.current_dir(self.0.path()).env("HOME", self.path("home")).env("WHARF_STORE", "own");
         for variable in ["WHARF_HOME", "WHARF_CACHE", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"] {
             command.env_remove(variable);
         }

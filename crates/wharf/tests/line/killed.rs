@@ -45,7 +45,7 @@ impl Place {
 
     fn wharf(&self, verb: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
-        command.current_dir(self.dir.path()).env("HOME", self.dir.path());
+        command.current_dir(self.dir.path()).env("HOME", self.dir.path()).env("WHARF_STORE", "own");
         command.env_remove("WHARF_HOME").env_remove("WHARF_CACHE").arg(verb);
         command
     }

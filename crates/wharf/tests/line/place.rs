@@ -41,7 +41,7 @@ impl Place {
     /// A `wharf` that knows nothing of the machine's user, with this place as its home and working directory.
     pub fn wharf<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
-        command.current_dir(self.path()).env("HOME", self.path()).args(arguments);
+        command.current_dir(self.path()).env("HOME", self.path()).env("WHARF_STORE", "own").args(arguments);
         for variable in ["WHARF_HOME", "WHARF_CACHE", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "NIX_PATH"]
         {
             command.env_remove(variable);

@@ -43,7 +43,8 @@ fn image(command: &mut Command, dir: &Path) -> String {
             .current_dir(dir)
             .env_remove("WHARF_HOME")
             .env_remove("WHARF_CACHE")
-            .env("HOME", dir.join("home")),
+            .env("HOME", dir.join("home"))
+            .env("WHARF_STORE", "own"),
     );
     let printed: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
     printed["results"][0]["image"].to_string()

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use fetch::{OpenCache, open_cache};
 use indicatif::HumanBytes;
 use nix_formats::narinfo::{Compression, NarInfo};
+use nix_formats::realisation::Realisation;
 use nix_formats::signature::SecretKey;
 use nix_formats::store_path::StorePath;
 use serde_json::json;
-use store::cache::{BinaryCache, ExportOptions, export};
-use store::{LocalStore, PathInfo, Store};
+use store::cache::{BinaryCache, ExportOptions, export, put_realisations};
+use store::progress::Progress;
+use store::{DaemonStore, LocalStore, PathInfo, Store, StoreError};
 
 use super::ends::End;
 use super::key;
+use super::opened::Opened;
 use super::paths::parse_all;
 use crate::failure::Failure;
 use crate::progress;
@@ -86,7 +89,7 @@ pub(super) struct Copy {
     network: NetworkArguments,
 }
 
-pub(super) fn push(store: &dyn Store, arguments: &Push, settings: &Settings) -> Result<i32, Failure> {
+pub(super) fn push(store: &Opened, arguments: &Push, settings: &Settings) -> Result<i32, Failure> {
     let reach = Reach::new(settings, &arguments.network, &TrustArguments::default())?;
     let cache = open_cache(&arguments.cache, &reach.caches)?;
     let paths = parse_all(&arguments.paths)?;
@@ -100,7 +103,7 @@ pub(super) fn copy(arguments: &Copy, settings: &Settings) -> Result<i32, Failure
     let from = End::open(arguments.from.as_deref(), true, &reach, settings)?;
     let to = End::open(arguments.to.as_deref(), false, &reach, settings)?;
     let progress = progress::observer(settings);
-    let own = || match &settings.daemon {
+    let own = || match settings.daemon() {
         Some(_) => "the daemon's store".to_owned(),
         None => settings.data.display().to_string(),
     };
@@ -112,18 +115,23 @@ pub(super) fn copy(arguments: &Copy, settings: &Settings) -> Result<i32, Failure
         return foresee(address, &paths, &**to, &reach, settings);
     }
     let copied = match (&from, &to) {
-        (End::Store(from), End::Cache(_, to)) => fill(&**from, &paths, to, &arguments.written, &reach, settings)?,
+        (End::Store(from), End::Cache(_, to)) => fill(from, &paths, to, &arguments.written, &reach, settings)?,
         (End::Cache(address, _), End::Store(to)) => take(address, &paths, &**to, &reach, settings)?,
         (End::Store(from), End::Store(to)) => {
             let accept = |info: &PathInfo| check_signature(info, &reach);
-            store::copy(&**from, &paths, &**to, accept, &*progress)?
+            let copied = store::copy(&**from, &paths, &**to, accept, &*progress)?;
+            if let Opened::Daemon(to) = to {
+                tell(to, from.realisations(&paths, settings)?, &*progress)?;
+            }
+            copied
         }
         (End::Cache(address, _), End::Cache(_, to)) => {
             // Through a store of its own, so that what arrives is checked as whole objects before it is passed on.
             let between =
                 tempfile::tempdir().map_err(|error| Failure::io("make", &std::env::temp_dir(), error))?.keep();
             let copied = LocalStore::open(&between).map_err(Failure::from).and_then(|store| {
-                take(address, &paths, &store, &reach, settings)?;
+                let store = Opened::Own(Box::new(store));
+                take(address, &paths, &*store, &reach, settings)?;
                 fill(&store, &paths, to, &arguments.written, &reach, settings)
             });
             store::fs_nar::remove(&between)?;
@@ -175,8 +183,20 @@ fn take(
     Ok(caches.take(paths.iter().cloned(), store, &*progress::observer(settings))?)
 }
 
+/// Tells a daemon which outputs the objects are that it has got.
+fn tell(daemon: &DaemonStore, realisations: Vec<Realisation>, progress: &dyn Progress) -> Result<(), Failure> {
+    for realisation in realisations {
+        match daemon.register_realisation(&realisation) {
+            // It has the objects all the same.
+            Err(error @ StoreError::DaemonSaid { .. }) => progress.warn(&error.to_string()),
+            told => told?,
+        }
+    }
+    Ok(())
+}
+
 fn fill(
-    store: &dyn Store,
+    store: &Opened,
     paths: &[StorePath],
     cache: &OpenCache,
     written: &Written,
@@ -191,10 +211,14 @@ fn fill(
         keys: &keys,
         ..ExportOptions::default()
     };
-    let exported = export(store, paths, &*cache.transport, &options, &*progress::observer(settings));
+    let exported = export(&**store, paths, &*cache.transport, &options, &*progress::observer(settings));
+    let exported = exported.map_err(Failure::from).and_then(|exported| {
+        put_realisations(&*cache.transport, store.realisations(paths, settings)?, &keys)?;
+        Ok(exported)
+    });
     // What was missing before is no longer, and whoever asks next should not be told that it is.
     reach.lookups.forget_cache(cache.transport.address());
-    Ok(exported?)
+    exported
 }
 
 fn check_signature(info: &PathInfo, reach: &Reach) -> Result<(), Failure> {

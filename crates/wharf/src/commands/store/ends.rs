@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use fetch::{OpenCache, open_cache};
+use store::LocalStore;
 use store::daemon::DaemonOptions;
-use store::{LocalStore, Store};
 
+use super::opened::Opened;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::substituters::Reach;
@@ -13,7 +14,7 @@ use crate::{daemon, progress};
 
 /// One end of a copy.
 pub(super) enum End {
-    Store(Box<dyn Store>),
+    Store(Opened),
     Cache(String, OpenCache),
 }
 
@@ -26,13 +27,13 @@ impl End {
         settings: &Settings,
     ) -> Result<Self, Failure> {
         let address = match place {
-            None => settings.daemon.clone(),
+            None => settings.daemon().cloned(),
             Some(text) => daemon::address(text)?,
         };
         if let Some(address) = address {
             let options = DaemonOptions { take_unsigned: reach.keys.is_none(), ..DaemonOptions::default() };
             let store = daemon::open(&address, options, settings, progress::observer(settings))?;
-            return Ok(Self::Store(Box::new(store)));
+            return Ok(Self::Store(Opened::Daemon(Box::new(store))));
         }
         let directory = match place {
             None => settings.data.clone(),
@@ -50,7 +51,7 @@ impl End {
             return Err(Failure::new(format!("there is no store in '{}'", directory.display()))
                 .help("a binary cache in a directory is written file:///DIR"));
         }
-        Ok(Self::Store(Box::new(LocalStore::open(&directory)?)))
+        Ok(Self::Store(Opened::Own(Box::new(LocalStore::open(&directory)?))))
     }
 }
 

@@ -61,16 +61,7 @@ type Collected = (Vec<StorePath>, u64);
 
 fn collect(store: &LocalStore, arguments: &Arguments, settings: &Settings) -> Result<Collected, Failure> {
     let archives = artifacts::collect(settings, arguments.dry_run)?;
-    let excess = match arguments.max_size {
-        Some(size) => Some(store.total_size()?.saturating_sub(size)),
-        None => arguments.max_freed,
-    };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
-    let options = GcOptions {
-        dry_run: arguments.dry_run,
-        max_freed: excess,
-        keep_registered_since: arguments.keep_days.map(|days| now - i64::from(days) * DAY),
-    };
+    let options = arguments.options(|| Ok(store.total_size()?))?;
     let collected = store.collect_garbage(&options, &*progress::observer(settings))?;
     if !arguments.dry_run {
         let there = |path: &StorePath| Ok::<_, Failure>(store.is_valid(path)?);
@@ -79,22 +70,27 @@ fn collect(store: &LocalStore, arguments: &Arguments, settings: &Settings) -> Re
     Ok((collected.paths.into_iter().collect(), collected.bytes + archives))
 }
 
-/// A daemon knows what may go, but not what is old or how much there is.
 fn collect_by_daemon(store: &DaemonStore, arguments: &Arguments, settings: &Settings) -> Result<Collected, Failure> {
-    for (name, given) in [("--keep-days", arguments.keep_days.is_some()), ("--max-size", arguments.max_size.is_some())]
-    {
-        if given {
-            return Err(Failure::usage(format!("a Nix daemon collects garbage without '{name}'"))
-                .help("it knows --dry-run and --max-freed SIZE"));
-        }
-    }
     let archives = artifacts::collect(settings, arguments.dry_run)?;
-    let collected = store.collect_garbage(arguments.dry_run, arguments.max_freed)?;
+    let collected = store.collect_garbage(&arguments.options(|| Ok(store.total_size()?))?)?;
     if !arguments.dry_run {
         let there = |path: &StorePath| Ok::<_, Failure>(store.is_valid(path)?);
         DaemonBuilder::realisations(&settings.data).forget_unless(there)?;
     }
     Ok((collected.paths.into_iter().collect(), collected.bytes + archives))
+}
+
+impl Arguments {
+    /// What a store is told. How large it is, is asked only where that matters.
+    fn options(&self, total_size: impl FnOnce() -> Result<u64, Failure>) -> Result<GcOptions, Failure> {
+        let excess = match self.max_size {
+            Some(size) => Some(total_size()?.saturating_sub(size)),
+            None => self.max_freed,
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
+        let keep_registered_since = self.keep_days.map(|days| now - i64::from(days) * DAY);
+        Ok(GcOptions { dry_run: self.dry_run, max_freed: excess, keep_registered_since })
+    }
 }
 
 pub(super) fn optimise(store: &Opened, settings: &Settings) -> Result<i32, Failure> {

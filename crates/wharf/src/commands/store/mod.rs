@@ -71,7 +71,7 @@ enum Subcommand {
 pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
     let store = || Opened::open(settings);
     match &arguments.command {
-        Subcommand::Push(arguments) => copy::push(&*store()?, arguments, settings),
+        Subcommand::Push(arguments) => copy::push(&store()?, arguments, settings),
         Subcommand::Copy(arguments) => copy::copy(arguments, settings),
         Subcommand::Sign(arguments) => sign::run(arguments, settings),
         Subcommand::Key(arguments) => key::run(arguments),

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Deref;
 
+use build::{DaemonBuilder, known_to_daemon, known_to_store};
+use nix_formats::realisation::Realisation;
 use nix_formats::store_path::StorePath;
 use store::daemon::DaemonOptions;
 use store::{DaemonStore, LocalStore, Store};
@@ -25,7 +27,9 @@ impl Opened {
 
     /// The same; with `take_unsigned`, a daemon that trusts the user takes what nobody has signed.
     pub(super) fn open_with(settings: &Settings, take_unsigned: bool) -> Result<Self, Failure> {
-        let Some(address) = &settings.daemon else { return Ok(Self::Own(Box::new(LocalStore::open(&settings.data)?))) };
+        let Some(address) = settings.daemon() else {
+            return Ok(Self::Own(Box::new(LocalStore::open(&settings.data)?)));
+        };
         let options = DaemonOptions { take_unsigned, ..DaemonOptions::default() };
         let store = daemon::open(address, options, settings, progress::observer(settings))?;
         Ok(Self::Daemon(Box::new(store)))
@@ -36,6 +40,17 @@ impl Opened {
         Ok(match self {
             Self::Own(store) => store.all_paths()?,
             Self::Daemon(store) => store.all_paths()?,
+        })
+    }
+
+    /// Which outputs of derivations these objects and those that they refer to are, of which only building told.
+    pub(super) fn realisations(&self, paths: &[StorePath], settings: &Settings) -> Result<Vec<Realisation>, Failure> {
+        let closure = self.closure(paths)?;
+        Ok(match self {
+            Self::Own(store) => known_to_store(store, &closure)?,
+            // It reads derivations, which are files of this machine.
+            Self::Daemon(store) if store.store_dir().is_none() => Vec::new(),
+            Self::Daemon(store) => known_to_daemon(store, &DaemonBuilder::realisations(&settings.data), &closure)?,
         })
     }
 

@@ -1,6 +1,7 @@
 //! `wharf store repair`.
 
 use nix_formats::store_path::StorePath;
+use store::DaemonStore;
 use store::local::VerifyOptions;
 
 use super::opened::Opened;
@@ -12,16 +13,30 @@ use crate::substituters::SubstituterArguments;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Store paths; without any, everything is read to find what is damaged
+    /// Store paths; without any, everything is read to find what is damaged. In a daemon's store the daemon does it, for
+    /// whom it trusts
     paths: Vec<String>,
     #[command(flatten)]
     substituters: SubstituterArguments,
 }
 
+/// A daemon takes good copies from its own binary caches, or builds anew, for those whom it trusts.
+fn by_daemon(store: &DaemonStore, paths: &[StorePath]) -> Result<i32, Failure> {
+    let failed = match paths {
+        [] => store.verify(true, true)?,
+        paths => store.repair(paths).map(|()| Vec::new())?,
+    };
+    if failed.is_empty() {
+        paths.iter().for_each(|path| println!("{}", path.to_absolute()));
+        return Ok(0);
+    }
+    Err(failed.into_iter().fold(Failure::new("the daemon could not repair everything"), Failure::because))
+}
+
 pub(super) fn run(store: &Opened, arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
-    let Opened::Own(store) = store else {
-        return Err(Failure::usage("a Nix daemon repairs its store itself")
-            .help("`wharf store verify --contents --repair --store daemon` has it do so"));
+    let store = match store {
+        Opened::Own(store) => store,
+        Opened::Daemon(store) => return by_daemon(store, &parse_all(&arguments.paths)?),
     };
     let progress = progress::observer(settings);
     let damaged: Vec<StorePath> = match &arguments.paths[..] {

@@ -43,7 +43,7 @@ impl Workplace {
     /// A `wharf` command in the directory of the definitions.
     pub fn wharf(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
-        command.current_dir(self.dir.path().join("strategy")).env("HOME", self.dir.path());
+        command.current_dir(self.dir.path().join("strategy")).env("HOME", self.dir.path()).env("WHARF_STORE", "own");
         for variable in ["WHARF_HOME", "WHARF_CACHE", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"] {
             command.env_remove(variable);
         }
