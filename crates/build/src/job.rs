@@ -18,6 +18,7 @@ use crate::error::{BuildError, Failure};
 use crate::graph::{self, Node};
 use crate::log::{BuildLog, log_path};
 use crate::needs::Needs;
+use crate::options::Isolation;
 use crate::rules::Rules;
 use crate::workplace::Workplace;
 use crate::{dynamic, floating, ordinary, outputs};
@@ -31,6 +32,8 @@ pub(crate) struct Job<'a> {
     /// What the builder sees of the store.
     pub inputs: BTreeSet<StorePath>,
     pub fixed: bool,
+    /// Whether the builder sees the machine.
+    pub open: bool,
     /// Everything of this build is below it; it has the store's file system and is removed in the end.
     pub directory: PathBuf,
 }
@@ -101,7 +104,12 @@ impl<'a> Job<'a> {
         let rules = Rules::of(&attributes).map_err(refused)?;
         let inputs = graph::input_closure(&*place.store, &node.path, &node.derivation)?;
         let fixed = matches!(node.derivation.kind(), Ok(Kind::Fixed));
-        let job = Job { place, node, rules, attributes, inputs, fixed, directory };
+        let open = match place.options.isolation {
+            Isolation::Full => false,
+            Isolation::Relaxed => rules.no_sandbox,
+            Isolation::Off => true,
+        };
+        let job = Job { place, node, rules, attributes, inputs, fixed, open, directory };
         job.check_machine()?;
         let store = job.store_directory();
         std::fs::create_dir(&store).map_err(BuildError::file("create the directory", &store))?;
@@ -130,10 +138,12 @@ impl<'a> Job<'a> {
 
     fn check_machine(&self) -> Result<(), BuildError> {
         Needs::of(&self.node.derivation).check_here(&self.node.path, &self.place.options)?;
-        if self.rules.no_sandbox {
+        if self.rules.no_sandbox && !self.open {
             return Err(BuildError::Derivation {
                 derivation: self.node.path.clone(),
-                problem: "it has '__noChroot' set, but everything is built in the sandbox".to_owned(),
+                problem: "it has '__noChroot' set, but everything is built in the sandbox; --sandbox=relaxed lets it see this \
+                          machine"
+                    .to_owned(),
             });
         }
         Ok(())

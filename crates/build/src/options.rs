@@ -5,7 +5,19 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use sandbox::Watch;
+use sandbox::{Limits, Watch};
+
+/// How much of the machine builders are kept from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// They see their inputs and nothing else.
+    #[default]
+    Full,
+    /// Those whose derivations ask for it, by `__noChroot`, see the machine.
+    Relaxed,
+    /// All see the machine.
+    Off,
+}
 
 /// How to build. Every path is the host's.
 #[derive(Debug, Clone)]
@@ -27,6 +39,10 @@ pub struct Options {
     pub environment: BTreeMap<String, OsString>,
     /// When a builder is killed.
     pub watch: Watch,
+    /// What a builder and all that it starts may have together, where the machine has control groups.
+    pub limits: Limits,
+    /// How much of the machine builders are kept from.
+    pub isolation: Isolation,
     /// Goes on with what does not depend on a failed derivation.
     pub keep_going: bool,
     /// Keeps the build directory of a failed derivation.
@@ -57,6 +73,8 @@ impl Options {
             certificates: None,
             environment: BTreeMap::new(),
             watch: Watch::default(),
+            limits: Limits::default(),
+            isolation: Isolation::Full,
             keep_going: false,
             keep_failed: false,
             check: false,

@@ -13,15 +13,15 @@ use nix_formats::STORE_DIR;
 use nix_formats::store_path::StorePath;
 use rustix::pipe::{PipeFlags, pipe_with};
 use sandbox::{
-    Capabilities, Ending, Entry, Exit, IdMap, Identity, Mount, Network, Root, Sandbox, Seccomp, StandardStreams,
-    guarded_processes, standard_devices,
+    Capabilities, Cgroups, Ending, Entry, Exit, IdMap, Identity, Mount, Network, Root, Sandbox, Seccomp, Signal,
+    StandardStreams, guarded_processes, standard_devices,
 };
 
 use crate::environment::{BUILD_DIRECTORY, Environment, environment};
 use crate::error::BuildError;
 use crate::job::{Job, replace_placeholders};
 use crate::log::BuildLog;
-use crate::{graphs, structured};
+use crate::{graphs, machine_view, structured};
 
 /// The ids that Nix gives a builder in its sandbox.
 const USER: u32 = 1000;
@@ -39,7 +39,8 @@ pub(crate) fn run(job: &Job<'_>, cancelled: &OwnedFd, log: &mut BuildLog<'_>) ->
     let environment = surroundings(job)?;
     write_files(job, &environment)?;
     let (output, input) = pipe_with(PipeFlags::CLOEXEC).map_err(BuildError::file("make a pipe for", "the log"))?;
-    let started = sandbox(job, environment, input)?.spawn();
+    let cgroups = cgroups(job);
+    let started = sandbox(job, environment, input, &cgroups)?.spawn();
     let start_error = |source| BuildError::Start { derivation: job.node.path.clone(), source };
     let mut child = match started {
         Ok(child) => child,
@@ -54,15 +55,31 @@ pub(crate) fn run(job: &Job<'_>, cancelled: &OwnedFd, log: &mut BuildLog<'_>) ->
     let ending = child.follow(output, watch, Some(cancelled.as_fd()), &mut |bytes| log.write(bytes));
     match ending.map_err(start_error)? {
         Ending::Cancelled => Err(BuildError::Cancelled { derivation: job.node.path.clone() }),
-        ending => Ok(describe(ending)),
+        ending => Ok(describe(ending, job)),
     }
 }
 
-fn describe(ending: Ending) -> Option<String> {
+/// The control groups for the limits. Where there are none, that is said once, and builders run without.
+fn cgroups(job: &Job<'_>) -> Cgroups {
+    let name = format!("build-{}-{}", std::process::id(), job.node.path.hash_part());
+    Cgroups::new(&name, job.place.options.limits, &mut |controller, error| {
+        job.place.told_of_limits.call_once(|| {
+            job.place.progress.warn(&format!(
+                "builders are not limited: there is no control group for {controller} that may be written ({error})"
+            ));
+        });
+    })
+}
+
+fn describe(ending: Ending, job: &Job<'_>) -> Option<String> {
     Some(match ending {
         Ending::Exit(Exit::Status(0)) => return None,
         Ending::Exit(Exit::Status(status)) => format!("exited with status {status}"),
-        Ending::Exit(Exit::Signal(signal)) => format!("was killed by signal {signal}"),
+        Ending::Exit(Exit::Signal(signal)) => {
+            let limit = job.place.options.limits.memory.filter(|_| signal == Signal::KILL.as_raw());
+            let why = limit.map(|limit| format!(", as one that takes more than {limit} bytes of memory is"));
+            format!("was killed by signal {signal}{}", why.unwrap_or_default())
+        }
         Ending::TooLong(limit) => format!("was killed after {} seconds, the limit for a build", limit.as_secs()),
         Ending::TooSilent(limit) => format!("was killed after {} seconds of silence", limit.as_secs()),
         Ending::TooMuch(limit) => format!("was killed after {limit} bytes of log"),
@@ -112,7 +129,7 @@ fn write_files(job: &Job<'_>, environment: &Environment) -> Result<(), BuildErro
     Ok(())
 }
 
-fn sandbox(job: &Job<'_>, environment: Environment, output: OwnedFd) -> Result<Sandbox, BuildError> {
+fn sandbox(job: &Job<'_>, environment: Environment, output: OwnedFd, cgroups: &Cgroups) -> Result<Sandbox, BuildError> {
     let derivation = &job.node.derivation;
     let builder = replace_placeholders(&derivation.builder, &job.node.outputs);
     let program = PathBuf::from(OsStr::from_bytes(&builder));
@@ -137,12 +154,15 @@ fn sandbox(job: &Job<'_>, environment: Environment, output: OwnedFd) -> Result<S
         programs: vec![program],
         environment: environment.variables.iter().map(|(name, value)| (owned(name), owned(value))).collect(),
         directory: BUILD_DIRECTORY.into(),
-        identity: Identity { user: USER, group: GROUP, groups: Vec::new() },
+        identity: match job.open {
+            true => machine_view::identity(),
+            false => Identity { user: USER, group: GROUP, groups: Vec::new() },
+        },
         ids: IdMap::Single,
-        network: if job.fixed { Network::Host } else { Network::Private },
+        network: if job.fixed || job.open { Network::Host } else { Network::Private },
         tunnel: None,
         host_name: "localhost".to_owned(),
-        cgroups: Vec::new(),
+        cgroups: cgroups.directories().to_vec(),
         limits: Vec::new(),
         seccomp: Seccomp::Builder,
         capabilities: Capabilities::NONE,
@@ -156,6 +176,19 @@ fn sandbox(job: &Job<'_>, environment: Environment, output: OwnedFd) -> Result<S
 }
 
 fn mounts(job: &Job<'_>) -> Result<Vec<Mount>, BuildError> {
+    if job.open {
+        let path = job.node.path.to_absolute();
+        job.place
+            .progress
+            .warn(&format!("'{path}' is built with a view of this machine, on which what it makes may depend"));
+        let mut mounts = machine_view::mounts()?;
+        mounts.push(Mount::writable(job.directory.join("build"), BUILD_DIRECTORY));
+        mounts.push(Mount::writable(job.store_directory(), STORE_DIR));
+        for input in &job.inputs {
+            mounts.push(input_mount(job, input)?);
+        }
+        return Ok(mounts);
+    }
     let mut mounts = vec![
         Mount::writable(job.directory.join("tmp"), "/tmp"),
         Mount::writable(job.directory.join("build"), BUILD_DIRECTORY),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use store::Store;
 use store::progress::{Progress, Silent};
@@ -22,12 +22,15 @@ pub(crate) struct Workplace {
     pub log_dir: PathBuf,
     /// Where the directories of failed builds are kept.
     pub kept: PathBuf,
+    /// That limits have no effect is said once.
+    pub told_of_limits: Once,
 }
 
 impl Workplace {
     /// One without builtin builders that reports to nobody.
     pub fn new(store: Arc<dyn Store>, options: Options, log_dir: PathBuf, kept: PathBuf) -> Workplace {
-        Workplace { store, options, builtins: BTreeMap::new(), progress: Arc::new(Silent), log_dir, kept }
+        let (builtins, progress) = (BTreeMap::new(), Arc::new(Silent));
+        Workplace { store, options, builtins, progress, log_dir, kept, told_of_limits: Once::new() }
     }
 
     /// Adds a builtin builder, in place of one with the same name.

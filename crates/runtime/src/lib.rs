@@ -13,7 +13,6 @@
 //! (`ports`) and out of it (`outside`); signals and the bytes of its terminal are passed on (`attend`).
 
 mod attend;
-mod cgroup;
 mod command;
 mod container;
 mod datagrams;

@@ -4,11 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use image::Image;
-use sandbox::{Child, Root, Signal, Terminal, Tunnel};
+use sandbox::{Cgroups, Child, Limits, Root, Signal, Terminal, Tunnel};
 use store::progress::Progress;
 
 use crate::attend::{Console, Signals, attend};
-use crate::cgroup::Cgroups;
 use crate::container::Container;
 use crate::error::RuntimeError;
 use crate::layers::{can_be_stacked, unpack_flat, unpack_image};
@@ -16,6 +15,17 @@ use crate::options::{Network, RunOptions};
 use crate::outside::Outside;
 use crate::ports;
 use crate::scratch::Scratch;
+
+/// The control groups of a container. A limit that cannot be set is a warning, and the container runs without.
+fn limited(name: &str, options: &RunOptions, progress: &dyn Progress) -> Cgroups {
+    let limits = Limits { memory: options.memory, processes: options.processes };
+    Cgroups::new(name, limits, &mut |controller, error| {
+        let option = if controller == "memory" { "--memory" } else { "--pids-limit" };
+        progress.warn(&format!(
+            "{option} has no effect: there is no control group for {controller} that may be written ({error})"
+        ));
+    })
+}
 
 /// Runs a container of the image until it ends, and returns its exit code (128 + the signal's number if one ended it).
 ///
@@ -42,7 +52,7 @@ pub fn run(image: &Image, options: &RunOptions, progress: &Arc<dyn Progress>) ->
         true => unpack_image(image, &options.cache, progress.as_ref())?,
         false => unpack_flat(image, scratch.directory("root")?, progress.as_ref())?,
     };
-    let cgroups = Cgroups::new(&name, options, progress.as_ref());
+    let cgroups = limited(&name, options, progress.as_ref());
     let terminal = if options.terminal { Some(Terminal::open()?) } else { None };
     let container = Container {
         image,

@@ -18,6 +18,7 @@
 //!
 //! Needs Linux 5.12 (`mount_setattr`), and 5.11 for an overlay root as an ordinary user.
 
+mod cgroup;
 mod child;
 mod confine;
 mod description;
@@ -32,6 +33,7 @@ mod spawn;
 mod terminal;
 mod tunnel;
 
+pub use cgroup::{Cgroups, Limits};
 pub use description::{
     Capabilities, Entry, IdMap, IdRange, Identity, Mount, Network, Overlay, Root, Sandbox, Seccomp, StandardStreams,
     guarded_processes, standard_devices,

@@ -13,6 +13,20 @@ use crate::nix_conf;
 use crate::settings::Settings;
 use crate::substituters::SubstituterArguments;
 
+/// What builders see of this machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum SandboxArgument {
+    /// Nothing but their inputs
+    #[default]
+    #[value(alias = "true")]
+    On,
+    /// All of it, for derivations with `__noChroot`
+    Relaxed,
+    /// All of it
+    #[value(alias = "false")]
+    Off,
+}
+
 /// How builds are made.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "How to build")]
@@ -42,6 +56,16 @@ pub(crate) struct BuildArguments {
     /// Kill a builder that says more than this
     #[arg(long, value_name = "BYTES")]
     max_build_log_size: Option<u64>,
+    /// Kill a builder that, with all that it starts, takes more memory than this
+    #[arg(long, value_name = "SIZE", value_parser = runtime::parse_size)]
+    max_memory: Option<u64>,
+    /// How many processes a builder may have at the same time
+    #[arg(long, value_name = "N")]
+    max_processes: Option<u64>,
+    /// What builders see of this machine: nothing but their inputs; relaxed, all of it for derivations with `__noChroot`;
+    /// off, all of it for all
+    #[arg(long, value_name = "on|relaxed|off", default_value = "on", hide_default_value = true)]
+    sandbox: SandboxArgument,
     #[command(flatten)]
     machines: MachineArguments,
     #[command(flatten)]
@@ -75,6 +99,12 @@ impl BuildArguments {
         let seconds = |limit: Option<u64>| limit.filter(|limit| *limit > 0).map(Duration::from_secs);
         options.watch.time = seconds(self.timeout);
         options.watch.silence = seconds(self.max_silent_time);
+        options.limits = build::Limits { memory: self.max_memory, processes: self.max_processes };
+        options.isolation = match self.sandbox {
+            SandboxArgument::On => build::Isolation::Full,
+            SandboxArgument::Relaxed => build::Isolation::Relaxed,
+            SandboxArgument::Off => build::Isolation::Off,
+        };
         options.watch.output = self.max_build_log_size.filter(|limit| *limit > 0);
         options
     }
@@ -91,6 +121,12 @@ impl BuildArguments {
                 "to build on another machine: --builders 'ssh-ng://HOST'\n\
                          to put results there: wharf store copy --to ssh-ng://HOST ./result",
             )),
+            Some(_) if self.max_memory.or(self.max_processes).is_some() => {
+                Err(Failure::usage("a Nix daemon is not told what memory and how many processes builders may have")
+                    .help(
+                        "--store own builds in Wharf's own store; a daemon may have cgroups of its own (use-cgroups)",
+                    ))
+            }
             Some(address) => {
                 let options = self.daemon_options(&conf, settings);
                 let daemon = project::Daemon { address: address.clone(), options };
@@ -104,6 +140,11 @@ impl BuildArguments {
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
         let mut named = self.machines.settings();
         named.extend(self.substituters.settings());
+        match self.sandbox {
+            SandboxArgument::On => {}
+            SandboxArgument::Relaxed => named.push(("sandbox".to_owned(), "relaxed".to_owned())),
+            SandboxArgument::Off => named.push(("sandbox".to_owned(), "false".to_owned())),
+        }
         for (name, limit) in [("timeout", self.timeout), ("max-build-log-size", self.max_build_log_size)] {
             named.extend(limit.map(|limit| (name.to_owned(), limit.to_string())));
         }

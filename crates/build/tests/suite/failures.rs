@@ -176,7 +176,11 @@ fn derivations_that_make_no_sense() {
     let recipe = workshop.recipe("broken", "").set("__json", "[]");
     assert!(fail(&workshop, Options::new(), recipe).to_string().contains("is not a JSON object"));
     let recipe = workshop.recipe("free", "echo > $out").set("__noChroot", "1");
-    assert!(fail(&workshop, Options::new(), recipe).to_string().contains("everything is built in the sandbox"));
+    assert!(
+        fail(&workshop, Options::new(), recipe)
+            .to_string()
+            .contains("everything is built in the sandbox; --sandbox=relaxed")
+    );
     let derivation = workshop.recipe("plain", "echo > $out").add();
     let wanted = Wanted::some(derivation, ["doc".to_owned()].into());
     let error = workshop.builder(Options::new()).realise(&[wanted]).unwrap_err().to_string();

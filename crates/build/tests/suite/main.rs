@@ -9,4 +9,5 @@ mod mixed;
 mod oracle;
 mod realisations;
 mod substitutes;
+mod surroundings;
 mod workshop;

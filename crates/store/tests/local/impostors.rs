@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use nix_formats::content_address::Method;
 use nix_formats::hash::{Hash, HashAlgo};
+use nix_formats::realisation::{OutputId, Realisation};
 use nix_formats::store_path::StorePath;
 use nix_formats::worker::{DAEMON_MAGIC, WireWriter};
 use store::daemon::{DaemonOptions, DaemonStore, Watching};
@@ -216,4 +217,29 @@ fn a_daemon_that_goes_while_it_is_sent_something_is_named() {
     });
     let error = open(&socket).add_tree("s", &source, Method::Nar, HashAlgo::Sha256, &mut everything).unwrap_err();
     assert!(error.to_string().contains(socket.to_str().unwrap()), "{error}");
+}
+
+#[test]
+fn what_a_daemon_says_of_an_output_must_be_of_that_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let id = OutputId { hash: Hash::of(HashAlgo::Sha256, b"derivation"), output: "out".to_owned() };
+    let other = OutputId { output: "dev".to_owned(), ..id.clone() };
+    let said = |texts: &[&str]| {
+        let mut bytes = words(&[LAST]);
+        WireWriter::new(&mut bytes).strings(texts).unwrap();
+        bytes
+    };
+    let ask = |answer: Vec<u8>| open(&impostor(dir.path(), [opened(), answer].concat())).realisation(&id);
+    let truth = Realisation::new(id.clone(), path());
+    assert_eq!(ask(said(&[&truth.to_string()])).unwrap(), Some(truth));
+    assert_eq!(ask(said(&[])).unwrap(), None);
+    assert_eq!(ask(said(&[&Realisation::new(other, path()).to_string()])).unwrap(), None);
+    for (answer, reason) in [
+        (said(&["{}"]), "no realisation"),
+        (said(&["/etc/passwd"]), "no realisation"),
+        (words(&[LAST, u64::MAX]), "impostor"),
+    ] {
+        let error = ask(answer).unwrap_err().to_string();
+        assert!(error.contains(reason) && error.contains("impostor"), "{error}");
+    }
 }

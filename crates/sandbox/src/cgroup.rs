@@ -4,37 +4,41 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use store::progress::Progress;
-
-use crate::options::RunOptions;
-
 /// Where control groups are mounted, by convention everywhere.
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// The control groups of one container, removed with this.
-#[derive(Default)]
-pub(crate) struct Cgroups {
+/// What a process and its descendants may have together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The most memory in bytes.
+    pub memory: Option<u64>,
+    /// The most processes.
+    pub processes: Option<u64>,
+}
+
+/// The control groups of one sandbox, removed with this.
+#[derive(Debug, Default)]
+pub struct Cgroups {
     directories: Vec<PathBuf>,
 }
 
 impl Cgroups {
-    /// Makes the groups that the limits need. A limit that cannot be set is a warning, and the container runs without.
-    pub fn new(name: &str, options: &RunOptions, progress: &dyn Progress) -> Cgroups {
+    /// Makes the groups that the limits need. Of a limit that cannot be set `refused` is told, with the controller, `memory`
+    /// or `pids`.
+    pub fn new(name: &str, limits: Limits, refused: &mut dyn FnMut(&str, &io::Error)) -> Cgroups {
         let mut cgroups = Cgroups::default();
         let wanted = [
-            ("memory", options.memory, "memory.max", "memory.limit_in_bytes", "--memory"),
-            ("pids", options.processes, "pids.max", "pids.max", "--pids-limit"),
+            ("memory", limits.memory, "memory.max", "memory.limit_in_bytes"),
+            ("pids", limits.processes, "pids.max", "pids.max"),
         ];
-        for (controller, limit, second, first, option) in wanted {
+        for (controller, limit, second, first) in wanted {
             let Some(limit) = limit else { continue };
             let result = match Path::new(ROOT).join("cgroup.controllers").exists() {
                 true => cgroups.limit(&unified_parent(), name, second, limit),
                 false => cgroups.limit(&version_one_parent(controller), name, first, limit),
             };
             if let Err(error) = result {
-                progress.warn(&format!(
-                    "{option} has no effect: there is no control group for {controller} that may be written ({error})"
-                ));
+                refused(controller, &error);
             }
         }
         cgroups
@@ -68,7 +72,7 @@ impl Cgroups {
 impl Drop for Cgroups {
     fn drop(&mut self) {
         for directory in &self.directories {
-            // Its processes are gone, so only another container of the same name could keep it.
+            // Its processes are gone, so only another one of the same name could keep it.
             let _ = fs::remove_dir(directory);
         }
     }
