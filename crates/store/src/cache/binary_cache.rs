@@ -1,6 +1,6 @@
 //! One cache: what it says of objects, and the objects.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -45,12 +45,21 @@ pub struct BinaryCache {
     failure: OnceLock<String>,
     /// What was asked before, with the answer.
     known: Mutex<HashMap<StorePath, Option<NarInfo>>>,
+    /// The same of outputs.
+    known_outputs: Mutex<BTreeMap<OutputId, Option<Realisation>>>,
 }
 
 impl BinaryCache {
     /// A cache.
     pub fn new(transport: Box<dyn Transport>, options: CacheOptions) -> Self {
-        Self { transport, options, priority: OnceLock::new(), failure: OnceLock::new(), known: Mutex::default() }
+        Self {
+            transport,
+            options,
+            priority: OnceLock::new(),
+            failure: OnceLock::new(),
+            known: Mutex::default(),
+            known_outputs: Mutex::default(),
+        }
     }
 
     /// Where it is, for people.
@@ -137,9 +146,23 @@ impl BinaryCache {
 
     /// Which object the cache says an output is; `None` if it does not say.
     pub(super) fn realisation(&self, id: &OutputId) -> Result<Option<Realisation>, CacheError> {
+        let known = || self.known_outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known().get(id) {
+            return Ok(known.clone());
+        }
         if self.failure.get().is_some() {
             return Ok(None);
         }
+        let found = self.ask_realisation(id).inspect_err(|error| {
+            if error.is_of_the_cache() {
+                self.failure.get_or_init(|| error.to_string());
+            }
+        })?;
+        known().insert(id.clone(), found.clone());
+        Ok(found)
+    }
+
+    fn ask_realisation(&self, id: &OutputId) -> Result<Option<Realisation>, CacheError> {
         self.priority()?;
         let name = id.file_name();
         let wrong =
