@@ -111,7 +111,10 @@ impl Lookups {
     }
 
     fn write(&self, new: &mut Vec<Answer>) {
-        let Some(mut connection) = self.connection().filter(|_| !new.is_empty()) else { return };
+        if new.is_empty() {
+            return;
+        }
+        let Some(mut connection) = self.connection() else { return };
         let insert = "insert or replace into Answers (cache, name, time, content) values (?, ?, ?, ?)";
         let mut write = || {
             let transaction = connection.transaction()?;
