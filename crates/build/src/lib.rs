@@ -20,6 +20,7 @@
 //! program enters as content-addressed objects (`content_addressed`).
 
 mod attributes;
+mod build_user;
 mod buildenv;
 mod builder;
 mod builtin;

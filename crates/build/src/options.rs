@@ -43,6 +43,9 @@ pub struct Options {
     pub limits: Limits,
     /// How much of the machine builders are kept from.
     pub isolation: Isolation,
+    /// The group whose members builders run as where this process is root; of one that has none, ids that nobody has.
+    /// `None`: builders run as root, in a namespace where they have no rights.
+    pub build_users_group: Option<String>,
     /// Goes on with what does not depend on a failed derivation.
     pub keep_going: bool,
     /// Keeps the build directory of a failed derivation.
@@ -75,6 +78,7 @@ impl Options {
             watch: Watch::default(),
             limits: Limits::default(),
             isolation: Isolation::Full,
+            build_users_group: Some("nixbld".to_owned()),
             keep_going: false,
             keep_failed: false,
             check: false,

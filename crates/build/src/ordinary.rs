@@ -17,6 +17,7 @@ use sandbox::{
     StandardStreams, guarded_processes, standard_devices,
 };
 
+use crate::build_user::BuildUser;
 use crate::environment::{BUILD_DIRECTORY, Environment, environment};
 use crate::error::BuildError;
 use crate::job::{Job, replace_placeholders};
@@ -39,8 +40,15 @@ pub(crate) fn run(job: &Job<'_>, cancelled: &OwnedFd, log: &mut BuildLog<'_>) ->
     let environment = surroundings(job)?;
     write_files(job, &environment)?;
     let (output, input) = pipe_with(PipeFlags::CLOEXEC).map_err(BuildError::file("make a pipe for", "the log"))?;
+    let user = build_user(job)?;
+    if let Some(user) = &user {
+        user.own(&[job.directory.join("build"), job.directory.join("tmp"), job.store_directory()])?;
+        // Who opens /dev/stderr opens the pipe.
+        std::os::unix::fs::fchown(&input, Some(user.user), Some(user.group))
+            .map_err(BuildError::file("hand over", "the log"))?;
+    }
     let cgroups = cgroups(job);
-    let started = sandbox(job, environment, input, &cgroups)?.spawn();
+    let started = sandbox(job, environment, input, &cgroups, user.as_ref())?.spawn();
     let start_error = |source| BuildError::Start { derivation: job.node.path.clone(), source };
     let mut child = match started {
         Ok(child) => child,
@@ -56,6 +64,14 @@ pub(crate) fn run(job: &Job<'_>, cancelled: &OwnedFd, log: &mut BuildLog<'_>) ->
     match ending.map_err(start_error)? {
         Ending::Cancelled => Err(BuildError::Cancelled { derivation: job.node.path.clone() }),
         ending => Ok(describe(ending, job)),
+    }
+}
+
+/// Whom the builder runs as, if not as we do. One that sees the machine is to have our rights on it.
+fn build_user(job: &Job<'_>) -> Result<Option<BuildUser>, BuildError> {
+    match &job.place.options.build_users_group {
+        Some(group) if !job.open => BuildUser::acquire(group, &job.place.kept.with_file_name("userpool")),
+        _ => Ok(None),
     }
 }
 
@@ -129,7 +145,13 @@ fn write_files(job: &Job<'_>, environment: &Environment) -> Result<(), BuildErro
     Ok(())
 }
 
-fn sandbox(job: &Job<'_>, environment: Environment, output: OwnedFd, cgroups: &Cgroups) -> Result<Sandbox, BuildError> {
+fn sandbox(
+    job: &Job<'_>,
+    environment: Environment,
+    output: OwnedFd,
+    cgroups: &Cgroups,
+    user: Option<&BuildUser>,
+) -> Result<Sandbox, BuildError> {
     let derivation = &job.node.derivation;
     let builder = replace_placeholders(&derivation.builder, &job.node.outputs);
     let program = PathBuf::from(OsStr::from_bytes(&builder));
@@ -158,7 +180,7 @@ fn sandbox(job: &Job<'_>, environment: Environment, output: OwnedFd, cgroups: &C
             true => machine_view::identity(),
             false => Identity { user: USER, group: GROUP, groups: Vec::new() },
         },
-        ids: IdMap::Single,
+        ids: user.map_or(IdMap::Single, |user| user.ids(USER, GROUP)),
         network: if job.fixed || job.open { Network::Host } else { Network::Private },
         tunnel: None,
         host_name: "localhost".to_owned(),
@@ -168,7 +190,7 @@ fn sandbox(job: &Job<'_>, environment: Environment, output: OwnedFd, cgroups: &C
         capabilities: Capabilities::NONE,
         no_new_privileges: true,
         // Where the builder's id is the host's root, a namespace of its own would show it an unguarded /proc.
-        user_namespaces: !rustix::process::geteuid().is_root(),
+        user_namespaces: user.is_some() || !rustix::process::geteuid().is_root(),
         fixed_addresses: true,
         streams: StandardStreams { input: null.into(), output, error },
         controlling_terminal: false,

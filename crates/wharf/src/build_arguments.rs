@@ -9,7 +9,6 @@ use store::daemon::{DaemonAddress, DaemonOptions};
 
 use crate::daemon::MachineArguments;
 use crate::failure::Failure;
-use crate::nix_conf;
 use crate::settings::Settings;
 use crate::substituters::SubstituterArguments;
 
@@ -87,8 +86,11 @@ impl std::fmt::Debug for Sink {
 
 impl BuildArguments {
     /// How this machine builds.
-    pub(crate) fn resolve(&self, binary: &Path) -> build::Options {
+    pub(crate) fn resolve(&self, binary: &Path, conf: &NixConf) -> build::Options {
         let mut options = build::Options::new();
+        if let Some(group) = conf.text("build-users-group") {
+            options.build_users_group = Some(group).filter(|group| !group.is_empty());
+        }
         options.jobs = self.jobs.unwrap_or(options.cores.get());
         options.cores = self.cores.unwrap_or(options.cores);
         options.shell = Some(binary.to_owned());
@@ -110,10 +112,13 @@ impl BuildArguments {
     }
 
     /// The daemon in whose store everything is made, and the machines that builds are sent to.
-    pub(crate) fn places(&self, settings: &Settings) -> Result<(Option<project::Daemon>, project::Machines), Failure> {
-        let conf = nix_conf::read(&settings.environment)?;
+    pub(crate) fn places(
+        &self,
+        settings: &Settings,
+        conf: &NixConf,
+    ) -> Result<(Option<project::Daemon>, project::Machines), Failure> {
         match settings.daemon() {
-            None => Ok((None, self.machines.resolve(&conf, settings)?)),
+            None => Ok((None, self.machines.resolve(conf, settings)?)),
             Some(DaemonAddress::Ssh(host, _)) => Err(Failure::usage(format!(
                 "what 'ssh-ng://{host}' has is not on this machine, where it would be read"
             ))
@@ -128,7 +133,7 @@ impl BuildArguments {
                     ))
             }
             Some(address) => {
-                let options = self.daemon_options(&conf, settings);
+                let options = self.daemon_options(conf, settings);
                 let daemon = project::Daemon { address: address.clone(), options };
                 Ok((Some(daemon), project::Machines::default()))
             }

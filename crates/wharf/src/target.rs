@@ -12,6 +12,7 @@ use project::{Argument, LockSettings, Named, Options, Packages, Project, Target}
 use store::progress::Progress;
 
 use crate::failure::Failure;
+use crate::nix_conf;
 use crate::nix_options::{NixOptions, Resolved};
 use crate::settings::Settings;
 
@@ -239,7 +240,8 @@ pub(crate) fn options(
     let binary = std::env::current_exe()
         .map_err(|error| Failure::new("cannot find the running binary").because(error.to_string()))?;
     let caches = build.substituters.resolve(settings)?;
-    let (daemon, machines) = build.places(settings)?;
+    let conf = nix_conf::read(&settings.environment)?;
+    let (daemon, machines) = build.places(settings, &conf)?;
     let mut evaluation = nix.evaluation;
     evaluation.home.clone_from(&settings.environment.home);
     evaluation.search_path = split_search_path(&settings.environment.nix_path);
@@ -249,7 +251,7 @@ pub(crate) fn options(
         machines,
         cache: settings.cache.clone(),
         registries: crate::registries::client_settings(&settings.environment)?,
-        build: build.resolve(&binary),
+        build: build.resolve(&binary, &conf),
         substituters: Arc::new(caches.substituters),
         fetching: caches.fetching,
         locks: LockSettings::default(),

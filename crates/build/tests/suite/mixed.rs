@@ -41,6 +41,34 @@ fn the_environment_is_nixs() {
 }
 
 #[test]
+fn where_we_are_root_a_builder_is_somebody_else() {
+    use std::os::unix::fs::MetadataExt;
+
+    let Some(workshop) = Workshop::new() else { return };
+    let script = "echo told > /dev/stderr; mkdir $out; id -u > $out/inside; cat /proc/self/uid_map > $out/map; \
+                  ln -s map $out/link; chmod 700 $out; echo x > /tmp/x; ! echo x > /etc/x";
+    let (derivation, out) = workshop.recipe("user", script).add_with_output("out");
+    workshop.build(&derivation).unwrap();
+    let out = workshop.store.real_path(&out);
+    let own = rustix::process::geteuid().as_raw();
+    for name in ["", "inside", "map", "link"] {
+        assert_eq!(out.join(name).symlink_metadata().unwrap().uid(), own, "{name}");
+    }
+    assert_eq!(std::fs::read_to_string(out.join("inside")).unwrap(), "1000\n");
+    let map = std::fs::read_to_string(out.join("map")).unwrap();
+    let outside = map.lines().find_map(|line| {
+        let mut ids = line.split_whitespace();
+        (ids.next() == Some("1000")).then(|| ids.next().unwrap().to_owned())
+    });
+    // In a namespace of few ids there is nobody else to be.
+    if own == 0 && sandbox::IdMap::own().is_some() {
+        assert!(outside.is_some_and(|outside| outside != "0"), "{map}");
+    } else {
+        assert_eq!(outside, Some(own.to_string()));
+    }
+}
+
+#[test]
 fn only_the_closure_of_the_inputs_is_there() {
     let Some(workshop) = Workshop::new() else { return };
     let (needed, needed_out) = workshop.recipe("needed", "echo x > $out").add_with_output("out");

@@ -1,7 +1,7 @@
 //! Canonical metadata, as `posix-fs-canonicalise.cc` of C++ Nix gives it.
 
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, Timespec, Timestamps};
@@ -18,14 +18,19 @@ pub(crate) const TIMESTAMPS: Timestamps = Timestamps {
 };
 
 /// Gives a tree that a builder wrote the metadata of the store: modification time 1, modes 0444 or 0555 (which takes
-/// setuid bits away), no extended attributes, no other types than files, directories and symlinks.
+/// setuid bits away), no extended attributes, no other types than files, directories and symlinks; what another user's builder
+/// wrote becomes ours.
 pub fn canonicalise(path: &Path) -> Result<(), TreeError> {
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let mut pending = vec![path.to_owned()];
     // Directories get their time last, since changing their entries would change it; children come after parents here.
     let mut directories = Vec::new();
     while let Some(path) = pending.pop() {
         let metadata = path.symlink_metadata().map_err(TreeError::io("read", &path))?;
         let kind = metadata.file_type();
+        if metadata.uid() != user {
+            lchown(&path, Some(user), Some(group)).map_err(TreeError::io("take over", &path))?;
+        }
         if kind.is_dir() {
             set_mode(&path, metadata.mode(), 0o755)?;
             remove_xattrs(&path)?;
