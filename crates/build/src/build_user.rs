@@ -45,7 +45,7 @@ impl BuildUser {
             }
         }
         // More builders than there are processors anywhere.
-        Err(BuildError::file("find a free build user in", pool)(std::io::ErrorKind::ResourceBusy.into()))
+        Err(BuildError::file("find a free build user in", pool)(std::io::Error::from(std::io::ErrorKind::ResourceBusy)))
     }
 
     /// The ids of the sandbox: the builder is this user, and what prepares the sandbox is root.
