@@ -56,14 +56,12 @@ impl Project {
         }
         let mut recipes = Vec::new();
         for one in derived {
-            for one in if one.platforms.is_empty() { std::slice::from_ref(one) } else { &one.platforms } {
-                let derivation = self.image_derivation(one)?;
-                let recipe = derivation.map(|derivation| Recipe::of(self, &derivation)).transpose()?.flatten();
-                if let Some(recipe) = recipe
-                    && !recipe.is_there(&**local)?
-                {
-                    recipes.push(recipe);
-                }
+            let derivation = self.image_derivation(one)?;
+            let recipe = derivation.map(|derivation| Recipe::of(self, &derivation)).transpose()?.flatten();
+            if let Some(recipe) = recipe
+                && !recipe.is_there(&**local)?
+            {
+                recipes.push(recipe);
             }
         }
         let elsewhere = build_inputs(self, &recipes)?;
