@@ -1,5 +1,5 @@
-//! Any bytes as an archive of an image, or as a layer of one whose documents are right: each is looked through, laid over the
-//! others and packed anew, or refused.
+//! Any bytes as an archive of an image, as the documents of one, or as layers of one whose documents are right: each is looked
+//! through, laid over the others and packed anew, or refused.
 #![no_main]
 
 use std::fs;
@@ -13,8 +13,18 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((kind, rest)) = bytes.split_first() else { return };
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("image");
-    match kind % 3 {
+    match kind % 4 {
         0 => fs::write(&file, rest).expect("a file"),
+        3 => {
+            let (config, manifest) = rest.split_at(rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len()));
+            let manifest =
+                manifest.strip_prefix(b"\0").unwrap_or(br#"[{"Config":"config.json","Layers":["0/layer.tar"]}]"#);
+            fs::write(
+                &file,
+                tar_of(&[("0/layer.tar", &[0; 1024]), ("config.json", config), ("manifest.json", manifest)]),
+            )
+            .expect("a file");
+        }
         // Two layers, so that the second may hide and replace what the first has.
         kind => {
             let layers = rest.split_at(if kind == 1 { 0 } else { rest.len() / 1024 / 2 * 512 });
@@ -35,23 +45,26 @@ fn look_at(file: &Path, scratch: &Path) {
 
 /// A docker archive of these layers.
 fn archive(layers: &[&[u8]]) -> Vec<u8> {
-    let mut archive = tar::Builder::new(Vec::new());
-    let mut put = |name: &str, content: &[u8]| {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, name, content).expect("a member");
-    };
-    let names: Vec<String> = (0..layers.len()).map(|number| format!("\"{number}/layer.tar\"")).collect();
+    let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
+    let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
     let diff_ids: Vec<String> = layers.iter().map(|layer| format!("\"{}\"", Digest::of(layer))).collect();
     let config = format!(
         r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#,
         diff_ids.join(",")
     );
-    for (number, layer) in layers.iter().enumerate() {
-        put(&format!("{number}/layer.tar"), layer);
+    let manifest = format!(r#"[{{"Config":"config.json","Layers":[{}]}}]"#, quoted.join(","));
+    let mut members: Vec<(&str, &[u8])> = names.iter().map(String::as_str).zip(layers.iter().copied()).collect();
+    members.extend([("config.json", config.as_bytes()), ("manifest.json", manifest.as_bytes())]);
+    tar_of(&members)
+}
+
+fn tar_of(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, *content).expect("a member");
     }
-    put("config.json", config.as_bytes());
-    put("manifest.json", format!(r#"[{{"Config":"config.json","Layers":[{}]}}]"#, names.join(",")).as_bytes());
     archive.into_inner().expect("an archive")
 }
