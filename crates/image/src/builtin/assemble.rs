@@ -18,8 +18,8 @@ use crate::pack::Pack;
 use crate::sink::Destination;
 use crate::tree::{self, Directory, Node};
 
-/// How many layers are packed at the same time whose objects come from servers; the memory of each is bounded by the compressor.
-const FETCHED_AT_ONCE: usize = 4;
+/// How many layers are packed at the same time at most; each has some blocks in memory, and threads of its own that compress.
+const PACKED_AT_ONCE: usize = 4;
 
 /// What is known of the inputs of an image.
 pub(crate) struct Inputs<'a> {
@@ -109,8 +109,8 @@ impl<'a> Inputs<'a> {
         work.sort_by_key(|(size, index, ..)| (Reverse(*size), *index));
         let next = AtomicUsize::new(0);
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
-        // Servers keep waiting.
-        let threads = if self.objects.may_be_elsewhere() { processors.max(FETCHED_AT_ONCE) } else { processors };
+        // Servers keep waiting, so objects that come from them are not one for each processor.
+        let threads = if self.objects.may_be_elsewhere() { PACKED_AT_ONCE } else { processors.min(PACKED_AT_ONCE) };
         let threads = threads.min(work.len());
         std::thread::scope(|scope| {
             for _ in 0..threads {

@@ -94,7 +94,7 @@ impl Compression {
     }
 }
 
-/// Compresses what is written to it into `W`. Holds at most two blocks for each thread.
+/// Compresses what is written to it into `W`. Holds at most two blocks for each thread, and six in all.
 pub struct Encoder<W: Write> {
     out: W,
     compression: Compression,
@@ -111,7 +111,7 @@ enum Form {
 }
 
 impl<W: Write> Encoder<W> {
-    /// Compresses on as many threads as there are processors.
+    /// Compresses on as many threads as there are processors, up to six.
     ///
     /// # Errors
     /// Those of the setup of the compressors.

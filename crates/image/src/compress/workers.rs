@@ -20,6 +20,10 @@ const GZIP_LEVEL: i32 = 1;
 /// (measured on Debian's Python, Perl and git).
 pub(crate) const ZSTD_LEVEL: i32 = 2;
 
+/// How many blocks of one stream are on the way at most, and so how many threads work on it. Several streams are packed at the
+/// same time; with two blocks for each of many processors, they would take gigabytes.
+const MOST_BLOCKS: usize = 6;
+
 /// What one worker compresses at a time.
 #[derive(Default)]
 pub(super) struct Job {
@@ -65,6 +69,7 @@ struct Done {
 /// The threads, and what they have not given back yet: at most two blocks for each.
 pub(super) struct Workers {
     compression: Compression,
+    most_threads: usize,
     limit: usize,
     jobs: Option<Sender<Queued>>,
     pending: VecDeque<Receiver<io::Result<Done>>>,
@@ -78,7 +83,8 @@ impl Workers {
     pub fn new(compression: Compression, threads: NonZero<usize>) -> Self {
         Self {
             compression,
-            limit: 2 * threads.get(),
+            most_threads: threads.get().min(MOST_BLOCKS),
+            limit: (2 * threads.get()).min(MOST_BLOCKS),
             jobs: None,
             pending: VecDeque::new(),
             threads: Vec::new(),
@@ -137,10 +143,11 @@ impl Workers {
 
     /// The queue to the threads, which start with the first job.
     fn jobs(&mut self) -> &Sender<Queued> {
-        let (limit, compression, threads) = (self.limit, self.compression, &mut self.threads);
+        let (limit, most_threads) = (self.limit, self.most_threads);
+        let (compression, threads) = (self.compression, &mut self.threads);
         self.jobs.get_or_insert_with(|| {
             let (sender, receiver) = bounded::<Queued>(limit);
-            for _ in 0..limit / 2 {
+            for _ in 0..most_threads {
                 let queue = receiver.clone();
                 threads.push(std::thread::spawn(move || work(compression, &queue)));
             }
