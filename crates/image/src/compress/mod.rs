@@ -94,7 +94,8 @@ impl Compression {
     }
 }
 
-/// Compresses what is written to it into `W`. Holds at most two blocks for each thread, and six in all.
+/// Compresses what is written to it into `W`. Holds at most two blocks for each thread; all encoders
+/// together hold a bounded number.
 pub struct Encoder<W: Write> {
     out: W,
     compression: Compression,
@@ -111,7 +112,7 @@ enum Form {
 }
 
 impl<W: Write> Encoder<W> {
-    /// Compresses on as many threads as there are processors, up to six.
+    /// Compresses on as many threads as there are processors, up to 16.
     ///
     /// # Errors
     /// Those of the setup of the compressors.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -20,9 +21,12 @@ const GZIP_LEVEL: i32 = 1;
 /// (measured on Debian's Python, Perl and git).
 pub(crate) const ZSTD_LEVEL: i32 = 2;
 
-/// How many blocks of one stream are on the way at most, and so how many threads work on it. Several streams are packed at the
-/// same time; with two blocks for each of many processors, they would take gigabytes.
-const MOST_BLOCKS: usize = 6;
+/// How many blocks are on the way at most, shared by the streams that have threads: one alone may use as many processors, and
+/// many together take no more memory.
+const MOST_BLOCKS: usize = 16;
+
+/// How many streams have threads.
+static STREAMS: AtomicUsize = AtomicUsize::new(0);
 
 /// What one worker compresses at a time.
 #[derive(Default)]
@@ -70,7 +74,8 @@ struct Done {
 pub(super) struct Workers {
     compression: Compression,
     most_threads: usize,
-    limit: usize,
+    /// Whether this is one of the streams that have threads.
+    counted: bool,
     jobs: Option<Sender<Queued>>,
     pending: VecDeque<Receiver<io::Result<Done>>>,
     threads: Vec<JoinHandle<()>>,
@@ -84,7 +89,7 @@ impl Workers {
         Self {
             compression,
             most_threads: threads.get().min(MOST_BLOCKS),
-            limit: (2 * threads.get()).min(MOST_BLOCKS),
+            counted: false,
             jobs: None,
             pending: VecDeque::new(),
             threads: Vec::new(),
@@ -115,13 +120,19 @@ impl Workers {
 
     /// Gives a job to the threads; the oldest block, if so many are on the way that it has to be taken first.
     pub fn submit(&mut self, job: Job) -> io::Result<Option<Block>> {
-        let oldest = if self.pending.len() >= self.limit { self.oldest()? } else { None };
+        let oldest = if self.pending.len() >= self.limit() { self.oldest()? } else { None };
         let (result, receiver) = bounded(1);
         self.pending.push_back(receiver);
         let room = self.spare_room.pop().unwrap_or_default();
         let sent = self.jobs().send(Queued { job, room, result });
         sent.map_err(|_| io::Error::other("the compression threads have ended"))?;
         Ok(oldest)
+    }
+
+    /// How many blocks of this stream may be on the way now.
+    fn limit(&self) -> usize {
+        let share = MOST_BLOCKS / STREAMS.load(Ordering::Relaxed).max(1);
+        share.clamp(2, (2 * self.most_threads).max(2))
     }
 
     /// Waits for the oldest block.
@@ -143,16 +154,26 @@ impl Workers {
 
     /// The queue to the threads, which start with the first job.
     fn jobs(&mut self) -> &Sender<Queued> {
-        let (limit, most_threads) = (self.limit, self.most_threads);
+        let most_threads = self.most_threads;
+        self.counted = true;
         let (compression, threads) = (self.compression, &mut self.threads);
         self.jobs.get_or_insert_with(|| {
-            let (sender, receiver) = bounded::<Queued>(limit);
+            STREAMS.fetch_add(1, Ordering::Relaxed);
+            let (sender, receiver) = bounded::<Queued>(MOST_BLOCKS);
             for _ in 0..most_threads {
                 let queue = receiver.clone();
                 threads.push(std::thread::spawn(move || work(compression, &queue)));
             }
             sender
         })
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        if self.counted {
+            STREAMS.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
