@@ -81,7 +81,7 @@ impl Writer<'_> {
             Kind::Int(value) => self.empty("int", &[("value", value.to_string().as_bytes())]),
             Kind::Float(value) => self.empty("float", &[("value", syntax::float::general(value).as_bytes())]),
             Kind::String(string) => {
-                self.out.add_context(string.context());
+                self.out.context.add(string.context());
                 self.empty("string", &[("value", string.bytes())]);
             }
             Kind::Path(path) => self.empty("path", &[("value", path.bytes())]),

@@ -230,13 +230,14 @@ impl Hash {
 
     /// Bare lower-case hexadecimal.
     pub fn to_hex(&self) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(self.bytes().len() * 2);
-        for byte in self.bytes() {
-            text.push(DIGITS[usize::from(byte >> 4)].into());
-            text.push(DIGITS[usize::from(byte & 15)].into());
-        }
-        text
+        self.hex(&mut [0; 128]).to_owned()
+    }
+
+    /// As [`Hash::to_hex`], in a buffer.
+    pub(crate) fn hex<'a>(&self, buffer: &'a mut [u8; 128]) -> &'a str {
+        let digits = &mut buffer[..self.bytes().len() * 2];
+        hex::encode_to_slice(self.bytes(), digits).expect("the buffer has room for the longest hash");
+        std::str::from_utf8(digits).expect("hexadecimal digits are ASCII")
     }
 
     /// Bare Nix base-32.

@@ -91,15 +91,8 @@ impl StorePath {
     /// `kind` is `text…`, `source…` or `output:<id>`, `hash` the inner hash.
     pub(crate) fn make(kind: &str, hash: &Hash, name: &str) -> Result<Self, StorePathError> {
         check_name(name)?;
-        let mut hex = [0; 128];
-        let hex = &mut hex[..hash.bytes().len() * 2];
-        hex::encode_to_slice(hash.bytes(), hex).expect("the buffer has twice the hash's length");
         let mut hasher = Sha256::new();
-        for part in [kind.as_bytes(), b":", hash.algo().name().as_bytes(), b":"] {
-            hasher.update(part);
-        }
-        hasher.update(&*hex);
-        for part in [":", STORE_DIR, ":", name] {
+        for part in [kind, ":", hash.algo().name(), ":", hash.hex(&mut [0; 128]), ":", STORE_DIR, ":", name] {
             hasher.update(part);
         }
         let folded = fold(hasher.finalize().as_slice());
@@ -257,7 +250,7 @@ pub fn source_path<'a>(
 /// or `"git:"`.
 pub(crate) fn fixed_path(name: &str, method_prefix: &str, hash: &Hash) -> Result<StorePath, StorePathError> {
     let mut hasher = Hasher::new(HashAlgo::Sha256);
-    for part in ["fixed:out:", method_prefix, &hash.to_prefixed_hex(), ":"] {
+    for part in ["fixed:out:", method_prefix, hash.algo().name(), ":", hash.hex(&mut [0; 128]), ":"] {
         hasher.update(part.as_bytes());
     }
     StorePath::make("output:out", &hasher.finish(), name)

@@ -2,18 +2,19 @@
 //!
 //! An evaluation makes many more derivations than are ever built, and writing one costs a synchronised file each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nix_formats::derivation::Derivation;
 use nix_formats::store_path::StorePath;
+use rustc_hash::FxHashMap;
 use store::{Store, StoreError};
 
 /// The texts of derivations by their paths. A text takes a fifth of the memory of what it says, and few are read again.
 #[derive(Default)]
 pub(crate) struct Derivations {
-    pending: Mutex<HashMap<StorePath, Box<[u8]>>>,
+    pending: Mutex<FxHashMap<StorePath, Box<[u8]>>>,
     /// Something had to be built in an evaluation that had not written what it is built from.
     lacked_inputs: AtomicBool,
 }

@@ -3,7 +3,7 @@
 use super::Builtin;
 use crate::Interp;
 use crate::error::{Error, Result};
-use crate::heap::{Context, Str, StrBuilder, Value};
+use crate::heap::{ContextBuilder, Str, StrBuilder, Value};
 use crate::interp::Coercion;
 
 pub(super) const TABLE: &[Builtin] = &[
@@ -22,7 +22,8 @@ pub(super) const TABLE: &[Builtin] = &[
 fn concat_strings_sep(interp: &Interp, args: &[Value]) -> Result<Value> {
     let separator = interp.force_string(args[0])?;
     let items = interp.force_list(args[1])?.items();
-    let mut context = separator.context();
+    let mut context = ContextBuilder::default();
+    context.add(separator.context());
     let mut parts: Vec<&[u8]> = Vec::with_capacity(items.len() * 2);
     for (index, item) in items.iter().enumerate() {
         let string = interp.coerce_to_string(*item, Coercion::STRING)?;
@@ -30,9 +31,9 @@ fn concat_strings_sep(interp: &Interp, args: &[Value]) -> Result<Value> {
             parts.push(separator.bytes());
         }
         parts.push(string.bytes());
-        context = Context::union(context, string.context());
+        context.add(string.context());
     }
-    Ok(Str::concat(&parts, context).into())
+    Ok(Str::concat(&parts, context.finish()).into())
 }
 
 fn substring(interp: &Interp, args: &[Value]) -> Result<Value> {
@@ -70,7 +71,8 @@ fn replace_strings(interp: &Interp, args: &[Value]) -> Result<Value> {
     let bytes = text.bytes();
     let starts = Starts::new(&patterns);
     let mut replacements: Vec<Option<&'static Str>> = vec![None; to.len()];
-    let mut out = StrBuilder { bytes: Vec::with_capacity(bytes.len()), context: text.context() };
+    let mut out = StrBuilder::with_capacity(bytes.len());
+    out.context.add(text.context());
     let mut at = 0;
     while at <= bytes.len() {
         let candidate = starts.next(bytes, at);
@@ -82,7 +84,7 @@ fn replace_strings(interp: &Interp, args: &[Value]) -> Result<Value> {
                 Some(replacement) => replacement,
                 None => {
                     let replacement = interp.force_string(to.items()[index])?;
-                    out.add_context(replacement.context());
+                    out.context.add(replacement.context());
                     *replacements[index].insert(replacement)
                 }
             };

@@ -1,5 +1,7 @@
 //! What strings refer to in the store.
 
+use smallvec::SmallVec;
+
 use super::arena;
 use crate::symbol::Symbol;
 
@@ -42,6 +44,104 @@ impl Context {
     }
 }
 
+/// Collects contexts, without making one for each step.
+#[derive(Default)]
+pub struct ContextBuilder {
+    /// The largest context so far.
+    whole: Option<&'static Context>,
+    /// The one added last: what is written one after the other often refers to the same.
+    last: Option<&'static Context>,
+    /// What `whole` has not, some of it several times.
+    more: SmallVec<[Symbol; 8]>,
+    /// How long `more` was when it had nothing twice.
+    distinct: usize,
+}
+
+/// `more` is not looked through for what is there twice before it has grown by so much.
+const MOST_REPEATED: usize = 64;
+
+impl ContextBuilder {
+    /// Adds the elements of a context.
+    pub fn add(&mut self, context: Option<&'static Context>) {
+        let Some(context) = context else { return };
+        let Some(whole) = self.whole else {
+            self.whole = Some(context);
+            return;
+        };
+        if std::ptr::eq(whole, context) || self.last.is_some_and(|last| std::ptr::eq(last, context)) {
+            return;
+        }
+        self.last = Some(context);
+        if self.more.is_empty() && is_subset(whole.0, context.0) {
+            self.whole = Some(context);
+            return;
+        }
+        self.more.extend(context.0.iter().copied().filter(|element| whole.0.binary_search(element).is_err()));
+        if self.more.len() > 2 * self.distinct + MOST_REPEATED {
+            self.remove_repeated();
+        }
+    }
+
+    fn remove_repeated(&mut self) {
+        self.more.sort_unstable();
+        self.more.dedup();
+        self.distinct = self.more.len();
+    }
+
+    /// All elements, some of them several times.
+    pub fn elements(&self) -> impl Iterator<Item = Symbol> {
+        self.whole.iter().flat_map(|whole| whole.0).chain(&self.more).copied()
+    }
+
+    /// The context of all that was added; one of those if it has everything.
+    pub fn finish(mut self) -> Option<&'static Context> {
+        if self.more.is_empty() {
+            return self.whole;
+        }
+        self.more.extend(self.whole.iter().flat_map(|whole| whole.0).copied());
+        self.remove_repeated();
+        Some(arena::new(Context(arena::slice_of(&self.more))))
+    }
+}
+
 fn is_subset(small: &[Symbol], large: &[Symbol]) -> bool {
     small.len() <= large.len() && small.iter().all(|symbol| large.binary_search(symbol).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_builder_gives_what_unions_give() {
+        let symbols: Vec<Symbol> =
+            (0..40).map(|number| Symbol::intern(format!("element-{number}").as_bytes())).collect();
+        let mut random = 1u64;
+        for _ in 0..200 {
+            let (mut builder, mut union) = (ContextBuilder::default(), None);
+            for _ in 0..30 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let start = (random >> 33) as usize % symbols.len();
+                let end = symbols.len().min(start + (random >> 50) as usize % 6);
+                let context = Context::from_elements(symbols[start..end].to_vec());
+                builder.add(context);
+                union = Context::union(union, context);
+            }
+            let expected = union.map(|union| union.elements().to_vec()).unwrap_or_default();
+            let mut elements: Vec<Symbol> = builder.elements().collect();
+            elements.sort_unstable();
+            elements.dedup();
+            assert_eq!(elements, expected);
+            assert_eq!(builder.finish().map(|context| context.elements().to_vec()).unwrap_or_default(), expected);
+        }
+    }
+
+    #[test]
+    fn a_builder_shares_the_context_that_has_everything() {
+        let (a, b) = (Symbol::intern(b"a"), Symbol::intern(b"b"));
+        let (small, large) = (Context::from_elements(vec![a]), Context::from_elements(vec![a, b]));
+        let mut builder = ContextBuilder::default();
+        [small, large, small, None].into_iter().for_each(|context| builder.add(context));
+        assert!(std::ptr::eq(builder.finish().unwrap(), large.unwrap()));
+    }
 }

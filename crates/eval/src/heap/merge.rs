@@ -81,17 +81,27 @@ fn plan_slots(base: &[Symbol], over: &[Symbol]) -> Vec<u32> {
 
 fn merged_shape(base: &'static Shape, over: &'static Shape, slots: &[u32], lasting: bool) -> &'static Shape {
     let operand = |slot: u32| if slot & OVER == 0 { (base, slot) } else { (over, slot & !OVER) };
-    let keys = arena::slice_with(slots.len(), |index| {
+    let key = |index: usize| {
         let (shape, slot) = operand(slots[index]);
         shape.keys()[slot as usize]
-    });
-    let positions = arena::slice_with(slots.len(), |index| {
+    };
+    let position = |index: usize| {
         let (shape, slot) = operand(slots[index]);
         shape.positions()[slot as usize]
+    };
+    // Replacing attributes by those of the same place, as a loop does, gives no new shape, and replacing some by others of
+    // the same name no new names.
+    let with_keys = [base, over].into_iter().filter(|shape| {
+        shape.len() == slots.len() && shape.keys().iter().enumerate().all(|(index, name)| *name == key(index))
     });
-    // Replacing attributes by those of the same place, as a loop does, gives no new shape.
-    [base, over]
-        .into_iter()
-        .find(|shape| shape.keys() == keys && shape.positions() == positions)
-        .unwrap_or_else(|| if lasting { Shape::lasting(keys, positions) } else { Shape::new(keys, positions) })
+    let mut keys = None;
+    for shape in with_keys {
+        if shape.positions().iter().enumerate().all(|(index, pos)| *pos == position(index)) {
+            return shape;
+        }
+        keys = Some(shape.keys());
+    }
+    let keys = keys.unwrap_or_else(|| arena::slice_with(slots.len(), key));
+    let positions = arena::slice_with(slots.len(), position);
+    if lasting { Shape::lasting(keys, positions) } else { Shape::new(keys, positions) }
 }

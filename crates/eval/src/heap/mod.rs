@@ -18,7 +18,7 @@ mod value;
 
 pub use arena::{allocated_bytes, new, slice_from_iter, slice_of, slice_with};
 pub use attrs::{Attr, Attrs, AttrsBuilder, InlineCache};
-pub use context::Context;
+pub use context::{Context, ContextBuilder};
 pub use env::{Env, SlotClaim};
 pub use list::{List, ListBuilder};
 pub use shape::Shape;

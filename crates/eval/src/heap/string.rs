@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
-use super::{Context, arena};
+use super::{Context, ContextBuilder, arena};
 use crate::stats::count;
 
 /// A string of the heap. Nix strings are bytes; most are UTF-8.
@@ -213,24 +213,24 @@ pub struct StrBuilder {
     /// The bytes so far.
     pub bytes: Vec<u8>,
     /// The context so far.
-    pub context: Option<&'static Context>,
+    pub context: ContextBuilder,
 }
 
 impl StrBuilder {
+    /// With room for some bytes.
+    pub fn with_capacity(bytes: usize) -> StrBuilder {
+        StrBuilder { bytes: Vec::with_capacity(bytes), ..StrBuilder::default() }
+    }
+
     /// Appends a string with its context.
     pub fn push(&mut self, string: &'static Str) {
         self.bytes.extend_from_slice(string.bytes());
-        self.add_context(string.context());
-    }
-
-    /// Adds to the context.
-    pub fn add_context(&mut self, context: Option<&'static Context>) {
-        self.context = Context::union(self.context, context);
+        self.context.add(string.context());
     }
 
     /// The finished string.
     pub fn finish(self) -> &'static Str {
-        Str::new(&self.bytes, self.context)
+        Str::new(&self.bytes, self.context.finish())
     }
 }
 

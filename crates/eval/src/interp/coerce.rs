@@ -39,7 +39,11 @@ impl Interp {
             Kind::Bool(value) if how.more => Ok(Str::new(if value { b"1" } else { b"" }, None)),
             Kind::Int(value) if how.more => Ok(Str::new(value.to_string().as_bytes(), None)),
             Kind::Float(value) if how.more => Ok(Str::new(format!("{value:.6}").as_bytes(), None)),
-            Kind::List(list) if how.more => self.coerce_list(list.items(), how),
+            Kind::List(list) if how.more => {
+                let mut out = StrBuilder::default();
+                self.append_list(list.items(), how, &mut out)?;
+                Ok(out.finish())
+            }
             _ => Err(Error::type_error(format!("cannot coerce {} to a string", access::show(value)))),
         }
     }
@@ -58,17 +62,29 @@ impl Interp {
             .map_err(|error| error.within("while evaluating the attribute 'outPath'", attr.pos))
     }
 
-    fn coerce_list(&self, items: &[Value], how: Coercion) -> Result<&'static Str> {
-        let mut out = StrBuilder::default();
+    /// Appends the string that a value stands for, with its context: what is only read from there needs no string of the
+    /// heap.
+    pub fn append_coerced(&self, value: Value, how: Coercion, out: &mut StrBuilder) -> Result<()> {
+        let value = self.force(value)?;
+        if let (Kind::List(list), true) = (value.kind(), how.more) {
+            self.check_stack()?;
+            return self.append_list(list.items(), how, out);
+        }
+        out.push(self.coerce_to_string(value, how)?);
+        Ok(())
+    }
+
+    fn append_list(&self, items: &[Value], how: Coercion, out: &mut StrBuilder) -> Result<()> {
         for (index, item) in items.iter().enumerate() {
-            out.push(self.coerce_to_string(*item, how)?);
+            let item = self.force(*item)?;
+            self.append_coerced(item, how, out)?;
             // An empty list contributes nothing, not even a separator.
-            let is_empty_list = matches!(self.force(*item)?.kind(), Kind::List(list) if list.is_empty());
+            let is_empty_list = matches!(item.kind(), Kind::List(list) if list.is_empty());
             if index + 1 < items.len() && !is_empty_list {
                 out.bytes.push(b' ');
             }
         }
-        Ok(out.finish())
+        Ok(())
     }
 
     /// An absolute path, with what it refers to in the store. A set with `outPath` or `__toString` will do.

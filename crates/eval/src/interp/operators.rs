@@ -2,7 +2,7 @@
 
 use super::{Coercion, Interp, access, paths};
 use crate::error::{Error, Result};
-use crate::heap::{Env, Kind, Str, Value};
+use crate::heap::{Context, ContextBuilder, Env, Kind, Str, Value};
 use crate::ir::{Expr, Operands, Operator, Pair};
 
 impl Interp {
@@ -60,7 +60,8 @@ impl Interp {
     /// The string with the right sides of `pairs`, the last of them first.
     fn append_all(&self, string: &'static Str, pairs: &[&'static Pair], env: &'static Env) -> Result<Value> {
         let mut parts = smallvec::SmallVec::<[&[u8]; 8]>::new();
-        let mut context = string.context();
+        let mut context = ContextBuilder::default();
+        context.add(string.context());
         for pair in pairs.iter().rev() {
             let right = self.eval(&pair.right, env)?;
             let right = match right.kind() {
@@ -68,9 +69,9 @@ impl Interp {
                 _ => self.coerce_to_string(right, Coercion::STRING).map_err(|error| error.at(pair.pos))?,
             };
             parts.push(right.bytes());
-            context = crate::heap::Context::union(context, right.context());
+            context.add(right.context());
         }
-        Ok(string.append(&parts, context).into())
+        Ok(string.append(&parts, context.finish()).into())
     }
 
     /// `-`, `*`, `/`, or `+` of numbers. The operands are evaluated.
@@ -123,19 +124,20 @@ impl Interp {
     pub(super) fn interpolate(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
         let mut first = None;
         let mut parts = smallvec::SmallVec::<[&[u8]; 8]>::new();
-        let mut context = None;
+        let mut context = ContextBuilder::default();
         for (item, pos) in operands.items.iter().zip(operands.positions) {
             let value = self.eval(item, env)?;
             let string = match value.kind() {
                 Kind::String(string) => string,
                 _ => self.coerce_to_string(value, Coercion::STRING).map_err(|error| error.at(*pos))?,
             };
-            context = crate::heap::Context::union(context, string.context());
+            context.add(string.context());
             match first {
                 None => first = Some(string),
                 Some(_) => parts.push(string.bytes()),
             }
         }
+        let context = context.finish();
         Ok(match first {
             Some(first) => first.append(&parts, context).into(),
             None => Str::concat(&parts, context).into(),
@@ -162,8 +164,8 @@ impl Interp {
     }
 }
 
-fn union(a: &'static Str, b: &'static Str) -> Option<&'static crate::heap::Context> {
-    crate::heap::Context::union(a.context(), b.context())
+fn union(a: &'static Str, b: &'static Str) -> Option<&'static Context> {
+    Context::union(a.context(), b.context())
 }
 
 /// An operator other than the logical ones, for integers that are most likely small.

@@ -29,12 +29,12 @@ pub fn write(interp: &Interp, value: Value, paths: Paths, out: &mut StrBuilder) 
         Kind::Float(value) => out.bytes.extend_from_slice(float(value).as_bytes()),
         Kind::String(string) => {
             write_string(string.bytes(), &mut out.bytes)?;
-            out.add_context(string.context());
+            out.context.add(string.context());
         }
         Kind::Path(path) => {
             let string = if paths == Paths::CopyToStore { interp.copy_to_store(path)? } else { path };
             write_string(string.bytes(), &mut out.bytes)?;
-            out.add_context(string.context());
+            out.context.add(string.context());
         }
         Kind::List(list) => {
             out.bytes.push(b'[');
@@ -64,7 +64,7 @@ fn write_attrs(interp: &Interp, value: Value, attrs: &'static Attrs, paths: Path
     if let Some(to_string) = attrs.get(Symbol::TO_STRING) {
         let string = interp.call(to_string, &[value])?;
         let string = interp.coerce_to_string(string, Coercion::PATH_PART)?;
-        out.add_context(string.context());
+        out.context.add(string.context());
         return write_string(string.bytes(), &mut out.bytes);
     }
     if let Some(out_path) = attrs.get(Symbol::OUT_PATH) {

@@ -1,10 +1,10 @@
 //! Derivation → ATerm.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use super::hash_modulo::HashedInput;
 use super::{Derivation, Output};
 use crate::STORE_DIR;
 use crate::content_address::ContentAddressError;
+use crate::store_path::StorePath;
 
 impl Derivation {
     /// The text of the `.drv` file: sorted, without white space.
@@ -12,17 +12,27 @@ impl Derivation {
     /// Fails only if a fixed output has a content address or a name that gives no store path.
     pub fn to_aterm(&self) -> Result<Vec<u8>, ContentAddressError> {
         let mut out = Vec::with_capacity(self.estimated_size());
-        self.print_outputs(&mut out, false)?;
+        self.print_outputs(&mut out, |name, output| output.path(&self.name, name))?;
         self.print_inputs(&mut out);
         self.print_rest(&mut out, false);
         Ok(out)
     }
 
-    /// The first part of the text: from the beginning to the inputs.
-    pub(super) fn print_outputs(&self, out: &mut Vec<u8>, masked: bool) -> Result<(), ContentAddressError> {
-        out.extend_from_slice(b"Derive(");
-        list(out, &self.outputs, |out, (name, output)| self.print_output(out, name, output, masked))?;
-        out.push(b',');
+    /// The first part of the text: from the beginning to the inputs. `path` gives the outputs' paths, as far as they are
+    /// to be shown.
+    pub(super) fn print_outputs<E>(
+        &self,
+        out: &mut Vec<u8>,
+        mut path: impl FnMut(&str, &Output) -> Result<Option<StorePath>, E>,
+    ) -> Result<(), E> {
+        out.extend_from_slice(b"Derive([");
+        for (index, (name, output)) in self.outputs.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            print_output(out, name, output, path(name, output)?);
+        }
+        out.extend_from_slice(b"],");
         Ok(())
     }
 
@@ -70,36 +80,6 @@ impl Derivation {
         holes
     }
 
-    fn print_output(
-        &self,
-        out: &mut Vec<u8>,
-        name: &str,
-        output: &Output,
-        masked: bool,
-    ) -> Result<(), ContentAddressError> {
-        out.push(b'(');
-        print_string(out, name.as_bytes());
-        let path = if masked { None } else { output.path(&self.name, name)? };
-        out.extend_from_slice(b",\"");
-        if let Some(path) = path {
-            push_store_path(out, path.base_name());
-        }
-        out.extend_from_slice(b"\",\"");
-        let (method, algo, hash) = match output {
-            Output::InputAddressed(_) | Output::Deferred => {
-                out.extend_from_slice(b"\",\"\")");
-                return Ok(());
-            }
-            Output::Fixed(address) => (address.method, address.hash.algo(), address.hash.to_hex()),
-            Output::Floating { method, algo } => (*method, *algo, String::new()),
-            Output::Impure { method, algo } => (*method, *algo, "impure".to_owned()),
-        };
-        for part in [method.prefix(), algo.name(), "\",\"", &hash, "\")"] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        Ok(())
-    }
-
     /// Close to the length of the text, so that printing seldom grows its buffer.
     pub(super) fn estimated_size(&self) -> usize {
         let env: usize = self.env.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
@@ -110,23 +90,29 @@ impl Derivation {
     }
 }
 
-fn list<T>(
-    out: &mut Vec<u8>,
-    items: impl IntoIterator<Item = T>,
-    mut print: impl FnMut(&mut Vec<u8>, T) -> Result<(), ContentAddressError>,
-) -> Result<(), ContentAddressError> {
-    out.push(b'[');
-    for (index, item) in items.into_iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        print(out, item)?;
+fn print_output(out: &mut Vec<u8>, name: &str, output: &Output, path: Option<StorePath>) {
+    out.push(b'(');
+    print_string(out, name.as_bytes());
+    out.extend_from_slice(b",\"");
+    if let Some(path) = path {
+        push_store_path(out, path.base_name());
     }
-    out.push(b']');
-    Ok(())
+    out.extend_from_slice(b"\",\"");
+    let mut hex = [0; 128];
+    let (method, algo, hash) = match output {
+        Output::InputAddressed(_) | Output::Deferred => {
+            out.extend_from_slice(b"\",\"\")");
+            return;
+        }
+        Output::Fixed(address) => (address.method, address.hash.algo(), address.hash.hex(&mut hex)),
+        Output::Floating { method, algo } => (*method, *algo, ""),
+        Output::Impure { method, algo } => (*method, *algo, "impure"),
+    };
+    for part in [method.prefix(), algo.name(), "\",\"", hash, "\")"] {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
-/// As [`list`], for what cannot fail.
 fn each<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut print: impl FnMut(&mut Vec<u8>, T)) {
     out.push(b'[');
     for (index, item) in items.into_iter().enumerate() {
@@ -139,12 +125,17 @@ fn each<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut print: imp
 }
 
 /// The second part of the text where hashes stand for the input derivations.
-pub(super) fn print_hashed_inputs(out: &mut Vec<u8>, inputs: &BTreeMap<String, BTreeSet<&str>>) {
-    each(out, inputs, |out, (hash, outputs)| {
+///
+/// `inputs` are hashes with an output each, in any order. Inputs of equal hash merge their outputs.
+pub(super) fn print_hashed_inputs(out: &mut Vec<u8>, mut inputs: Vec<HashedInput<'_>>) {
+    // The order of the bytes is that of their digits.
+    inputs.sort_unstable_by(|(a, one), (b, other)| (a.bytes(), one).cmp(&(b.bytes(), other)));
+    inputs.dedup();
+    each(out, inputs.chunk_by(|(a, _), (b, _)| a == b), |out, outputs| {
         out.extend_from_slice(b"(\"");
-        out.extend_from_slice(hash.as_bytes());
+        out.extend_from_slice(outputs[0].0.hex(&mut [0; 128]).as_bytes());
         out.extend_from_slice(b"\",");
-        print_names(out, outputs.iter().copied());
+        print_names(out, outputs.iter().map(|(_, output)| *output));
         out.push(b')');
     });
 }

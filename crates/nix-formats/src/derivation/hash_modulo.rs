@@ -3,7 +3,8 @@
 //! A fixed-output input counts by its content alone, so that fetching it from another place does not change what
 //! depends on it. See `libstore/derivation/modulo.cc` in C++ Nix.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -25,6 +26,9 @@ pub enum HashModulo {
     Deferred,
 }
 
+/// What stands for an input derivation in the text that is hashed, and one of its outputs.
+pub(super) type HashedInput<'a> = (Hash, &'a str);
+
 /// A derivation that was finished.
 #[derive(Debug)]
 pub struct Finished {
@@ -32,6 +36,8 @@ pub struct Finished {
     pub aterm: Vec<u8>,
     /// What it counts as when it is the input of another.
     pub modulo: HashModulo,
+    /// The outputs' paths, as far as they are known before the build, in the order of their names.
+    pub paths: Vec<Option<StorePath>>,
 }
 
 /// Why there is no hash modulo.
@@ -81,7 +87,7 @@ impl Derivation {
         input: impl FnMut(&StorePath) -> Result<HashModulo, E>,
     ) -> Result<HashModulo, HashModuloError<E>> {
         match self.kind().map_err(HashModuloError::Kind)? {
-            Kind::Fixed => self.fixed_hashes(),
+            Kind::Fixed => self.fixed_hashes(|name, output| output.path(&self.name, name)),
             Kind::Floating | Kind::Impure => Ok(HashModulo::Deferred),
             Kind::InputAddressed if self.outputs.values().any(|output| *output == Output::Deferred) => {
                 Ok(HashModulo::Deferred)
@@ -89,7 +95,7 @@ impl Derivation {
             Kind::InputAddressed => {
                 let Some(inputs) = self.input_hashes(input)? else { return Ok(HashModulo::Deferred) };
                 let (mut hashed_inputs, mut rest) = (Vec::new(), Vec::with_capacity(self.estimated_size()));
-                print_hashed_inputs(&mut hashed_inputs, &inputs);
+                print_hashed_inputs(&mut hashed_inputs, inputs);
                 self.print_rest(&mut rest, false);
                 self.hash_parts(false, &hashed_inputs, &rest).map(HashModulo::Known)
             }
@@ -110,21 +116,21 @@ impl Derivation {
         mut input: impl FnMut(&StorePath) -> Result<Arc<BTreeMap<OutputName, Hash>>, E>,
     ) -> Result<BTreeMap<OutputName, Hash>, HashModuloError<E>> {
         if self.kind().map_err(HashModuloError::Kind)? == Kind::Fixed {
-            return match self.fixed_hashes()? {
+            return match self.fixed_hashes(|name, output| output.path(&self.name, name))? {
                 HashModulo::Fixed(hashes) => Ok((*hashes).clone()),
                 HashModulo::Known(_) | HashModulo::Deferred => Ok(BTreeMap::new()),
             };
         }
-        let mut inputs: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        let mut inputs = Vec::with_capacity(self.input_derivations.len());
         for (path, outputs) in &self.input_derivations {
             let hashes = input(path).map_err(HashModuloError::Input)?;
             for output in outputs {
                 let hash = hashes.get(output).ok_or_else(|| self.no_such_output(path, output))?;
-                inputs.entry(hash.to_hex()).or_default().insert(output);
+                inputs.push((*hash, output.as_str()));
             }
         }
         let (mut hashed_inputs, mut rest) = (Vec::new(), Vec::with_capacity(self.estimated_size()));
-        print_hashed_inputs(&mut hashed_inputs, &inputs);
+        print_hashed_inputs(&mut hashed_inputs, inputs);
         self.print_rest(&mut rest, masked);
         let hash = self.hash_parts(masked, &hashed_inputs, &rest)?;
         Ok(self.outputs.keys().map(|name| (name.clone(), hash)).collect())
@@ -156,13 +162,31 @@ impl Derivation {
         &mut self,
         input: impl FnMut(&StorePath) -> Result<HashModulo, E>,
     ) -> Result<Finished, HashModuloError<E>> {
-        let modulo = match self.kind().map_err(HashModuloError::Kind)? {
-            Kind::InputAddressed => return self.finish_input_addressed(input),
-            Kind::Fixed => self.fixed_hashes()?,
-            Kind::Floating | Kind::Impure => HashModulo::Deferred,
-        };
+        match self.kind().map_err(HashModuloError::Kind)? {
+            Kind::InputAddressed => self.finish_input_addressed(input),
+            Kind::Fixed => self.finish_fixed(),
+            Kind::Floating | Kind::Impure => self.finish_deferred(),
+        }
+    }
+
+    /// Finishes a derivation whose outputs' paths only building tells.
+    fn finish_deferred<E>(&self) -> Result<Finished, HashModuloError<E>> {
         let aterm = self.to_aterm().map_err(|source| self.bad_address(source))?;
-        Ok(Finished { aterm, modulo })
+        Ok(Finished { aterm, modulo: HashModulo::Deferred, paths: vec![None; self.outputs.len()] })
+    }
+
+    /// Finishes a derivation that has the one fixed output `out`.
+    fn finish_fixed<E>(&mut self) -> Result<Finished, HashModuloError<E>> {
+        let out = self.outputs.first_key_value().map(|(name, output)| output.path(&self.name, name));
+        let path = out.transpose().map_err(|source| self.bad_address(source))?.flatten();
+        let text = path.as_ref().map_or_else(String::new, StorePath::to_absolute);
+        self.env.insert("out".into(), text.into());
+        let mut aterm = Vec::with_capacity(self.estimated_size());
+        let Ok(()) = self.print_outputs::<Infallible>(&mut aterm, |_, _| Ok(path.clone()));
+        self.print_inputs(&mut aterm);
+        self.print_rest(&mut aterm, false);
+        let modulo = self.fixed_hashes(|_, _| Ok(path.clone()))?;
+        Ok(Finished { aterm, modulo, paths: vec![path] })
     }
 
     fn finish_input_addressed<E>(
@@ -175,17 +199,14 @@ impl Derivation {
         }
         let mut hashed_inputs = Vec::new();
         match self.input_hashes(input)? {
-            Some(inputs) => print_hashed_inputs(&mut hashed_inputs, &inputs),
-            None => {
-                let aterm = self.to_aterm().map_err(|source| self.bad_address(source))?;
-                return Ok(Finished { aterm, modulo: HashModulo::Deferred });
-            }
+            Some(inputs) => print_hashed_inputs(&mut hashed_inputs, inputs),
+            None => return self.finish_deferred(),
         }
         let mut masked = Vec::with_capacity(self.estimated_size());
         let holes = self.print_rest(&mut masked, true);
         let hash = self.hash_parts(true, &hashed_inputs, &masked)?;
         let mut rest = Vec::with_capacity(masked.len() + holes.len() * 128);
-        let mut done = 0;
+        let (mut done, mut paths) = (0, Vec::with_capacity(holes.len()));
         for ((name, output), hole) in self.outputs.iter_mut().zip(holes) {
             let path = output_path(&self.name, name, &hash)
                 .map_err(|source| HashModuloError::BadName { name: self.name.clone(), source })?;
@@ -194,31 +215,37 @@ impl Derivation {
             rest.extend_from_slice(text.as_bytes());
             done = hole;
             self.env.insert(name.as_str().into(), text.into());
+            paths.push(Some(path.clone()));
             *output = Output::InputAddressed(path);
         }
         rest.extend_from_slice(&masked[done..]);
         let modulo = HashModulo::Known(self.hash_parts(false, &hashed_inputs, &rest)?);
         let mut aterm = Vec::with_capacity(rest.len() + 256 + self.input_derivations.len() * 128);
-        self.print_outputs(&mut aterm, false).map_err(|source| self.bad_address(source))?;
+        let path = |name: &str, output: &Output| output.path(&self.name, name);
+        self.print_outputs(&mut aterm, path).map_err(|source| self.bad_address(source))?;
         self.print_inputs(&mut aterm);
         aterm.extend_from_slice(&rest);
-        Ok(Finished { aterm, modulo })
+        Ok(Finished { aterm, modulo, paths })
     }
 
     /// The hash of a text, of which the first part is printed here.
     fn hash_parts<E>(&self, masked: bool, inputs: &[u8], rest: &[u8]) -> Result<Hash, HashModuloError<E>> {
         let mut first = Vec::with_capacity(self.outputs.len() * 128);
-        self.print_outputs(&mut first, masked).map_err(|source| self.bad_address(source))?;
+        let path = |name: &str, output: &Output| if masked { Ok(None) } else { output.path(&self.name, name) };
+        self.print_outputs(&mut first, path).map_err(|source| self.bad_address(source))?;
         let mut hasher = Hasher::new(HashAlgo::Sha256);
         [&first[..], inputs, rest].into_iter().for_each(|part| hasher.update(part));
         Ok(hasher.finish())
     }
 
-    fn fixed_hashes<E>(&self) -> Result<HashModulo, HashModuloError<E>> {
+    fn fixed_hashes<E>(
+        &self,
+        mut path: impl FnMut(&str, &Output) -> Result<Option<StorePath>, ContentAddressError>,
+    ) -> Result<HashModulo, HashModuloError<E>> {
         let mut hashes = BTreeMap::new();
         for (name, output) in &self.outputs {
             let Output::Fixed(address) = output else { continue };
-            let path = output.path(&self.name, name).map_err(|source| self.bad_address(source))?;
+            let path = path(name, output).map_err(|source| self.bad_address(source))?;
             let path = path.map_or(String::new(), |path| path.to_absolute());
             let text = format!("fixed:out:{}{}:{path}", address.method.prefix(), address.hash.to_prefixed_hex());
             hashes.insert(name.clone(), Hash::of(HashAlgo::Sha256, text.as_bytes()));
@@ -226,23 +253,20 @@ impl Derivation {
         Ok(HashModulo::Fixed(Arc::new(hashes)))
     }
 
-    /// What stands for the input derivations, and which of their outputs are inputs; `None` if one is deferred.
+    /// What stands for the input derivations, with each of their outputs that is an input; `None` if one is deferred.
     fn input_hashes<E>(
         &self,
         mut input: impl FnMut(&StorePath) -> Result<HashModulo, E>,
-    ) -> Result<Option<BTreeMap<String, BTreeSet<&str>>>, HashModuloError<E>> {
-        // Inputs of equal hash merge their outputs, so this is a map and not a list.
-        let mut inputs: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    ) -> Result<Option<Vec<HashedInput<'_>>>, HashModuloError<E>> {
+        let mut inputs = Vec::with_capacity(self.input_derivations.len() * 2);
         for (path, outputs) in &self.input_derivations {
             match input(path).map_err(HashModuloError::Input)? {
                 HashModulo::Deferred => return Ok(None),
-                HashModulo::Known(hash) => {
-                    inputs.entry(hash.to_hex()).or_default().extend(outputs.iter().map(String::as_str))
-                }
+                HashModulo::Known(hash) => inputs.extend(outputs.iter().map(|output| (hash, output.as_str()))),
                 HashModulo::Fixed(hashes) => {
                     for output in outputs {
                         let hash = hashes.get(output).ok_or_else(|| self.no_such_output(path, output))?;
-                        inputs.entry(hash.to_hex()).or_default().insert("out");
+                        inputs.push((*hash, "out"));
                     }
                 }
             }

@@ -17,14 +17,7 @@ const DIRECTORY_BUFFER: usize = 32 * 1024;
 
 /// Gives the tree at `source` to `sink`. Symlinks are given as such, `source` itself too if it is one.
 pub fn walk(source: &Path, filter: &mut Filter<'_>, sink: &mut impl TreeSink) -> Result<(), TreeError> {
-    let mut walk = Walk {
-        path: source.to_owned(),
-        filter,
-        sink,
-        content: vec![0; CONTENT_BUFFER],
-        directory: vec![MaybeUninit::uninit(); DIRECTORY_BUFFER],
-        depth: 0,
-    };
+    let mut walk = Walk { path: source.to_owned(), filter, sink, content: Vec::new(), directory: Vec::new(), depth: 0 };
     let name = CString::new(source.as_os_str().as_bytes())
         .map_err(|_| TreeError::io("read", source)(std::io::Error::from(std::io::ErrorKind::InvalidInput)))?;
     let kind = walk.stat_kind(CWD, &name)?;
@@ -36,6 +29,8 @@ struct Walk<'a, 'f, S> {
     path: PathBuf,
     filter: &'a mut Filter<'f>,
     sink: &'a mut S,
+    /// As large as the largest read so far: most sources are one small file, and clearing whole buffers for them takes longer
+    /// than reading them.
     content: Vec<u8>,
     directory: Vec<MaybeUninit<u8>>,
     depth: usize,
@@ -101,6 +96,7 @@ impl<S: TreeSink> Walk<'_, '_, S> {
 
     fn entries(&mut self, fd: &OwnedFd) -> Result<Entries, TreeError> {
         let mut entries = Entries::default();
+        self.directory.resize(DIRECTORY_BUFFER, MaybeUninit::uninit());
         let mut directory = RawDir::new(fd, &mut self.directory);
         while let Some(entry) = directory.next() {
             let entry = entry.map_err(TreeError::io("read directory", &self.path))?;
@@ -135,6 +131,9 @@ impl<S: TreeSink> Walk<'_, '_, S> {
         loop {
             // One byte more than there should be, so that the same call sees a file that has grown.
             let want = usize::try_from(left).map_or(CONTENT_BUFFER, |left| CONTENT_BUFFER.min(left + 1));
+            if self.content.len() < want {
+                self.content.resize(want, 0);
+            }
             let count = match rustix::io::read(fd, &mut self.content[..want]) {
                 Err(rustix::io::Errno::INTR) => continue,
                 other => other.map_err(TreeError::io("read", &self.path))?,

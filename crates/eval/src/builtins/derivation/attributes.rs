@@ -1,12 +1,10 @@
 //! The attributes of a derivation, as the derivation takes them.
 
-use std::collections::BTreeMap;
-
 use nix_formats::content_address::Method;
 use nix_formats::derivation::STRUCTURED_ATTRS_KEY;
 use nix_formats::hash::HashAlgo;
 
-use super::{is_null, text_of};
+use super::is_null;
 use crate::Interp;
 use crate::error::{Error, Result};
 use crate::heap::{Attr, Attrs, Context, Str, StrBuilder, Value};
@@ -23,14 +21,16 @@ pub(super) struct Attributes {
     pub(super) builder: Bytes,
     pub(super) system: String,
     pub(super) args: Vec<Bytes>,
-    pub(super) env: BTreeMap<Bytes, Bytes>,
+    /// The environment, in the order of the names.
+    pub(super) env: Vec<(Bytes, Bytes)>,
     pub(super) outputs: Vec<String>,
     pub(super) output_hash: Option<String>,
     pub(super) output_hash_algo: Option<HashAlgo>,
     pub(super) method: Option<Method>,
     pub(super) content_addressed: bool,
     pub(super) impure: bool,
-    pub(super) context: Option<&'static Context>,
+    /// What all of it refers to, and the text of the attribute that is being read.
+    pub(super) text: StrBuilder,
 }
 
 impl Attributes {
@@ -78,37 +78,40 @@ impl Attributes {
     }
 
     fn refer(&mut self, context: Option<&'static Context>) {
-        self.context = Context::union(self.context, context);
+        self.text.context.add(context);
+    }
+
+    /// The text of a value, of which only the references are kept.
+    fn text_of(&mut self, interp: &Interp, value: Value) -> Result<Bytes> {
+        interp.append_coerced(value, Coercion::DERIVATION, &mut self.text)?;
+        Ok(std::mem::take(&mut self.text.bytes).into())
     }
 
     fn take_args(&mut self, interp: &Interp, value: Value) -> Result<()> {
         for item in interp.force_list(value)?.items() {
-            let arg = interp
-                .coerce_to_string(*item, Coercion::DERIVATION)
+            let arg = self
+                .text_of(interp, *item)
                 .map_err(|error| error.within("while evaluating an element of the argument list", crate::Pos::NONE))?;
-            self.refer(arg.context());
-            self.args.push(arg.bytes().into());
+            self.args.push(arg);
         }
         Ok(())
     }
 
     /// An attribute that becomes an environment variable.
     fn take_plain(&mut self, interp: &Interp, attr: Attr) -> Result<()> {
-        let string = interp.coerce_to_string(attr.value, Coercion::DERIVATION)?;
-        self.refer(string.context());
-        self.env.insert(attr.name.bytes().into(), string.bytes().into());
+        let text = self.text_of(interp, attr.value)?;
         match attr.name {
-            Symbol::BUILDER => self.builder = string.bytes().into(),
-            Symbol::SYSTEM => self.system = text_of(string)?,
-            Symbol::OUTPUT_HASH => self.output_hash = Some(text_of(string)?),
-            Symbol::OUTPUT_HASH_ALGO => self.output_hash_algo = parse_algo(&text_of(string)?)?,
-            Symbol::OUTPUT_HASH_MODE => self.method = Some(parse_method(&text_of(string)?)?),
+            Symbol::BUILDER => self.builder = text.clone(),
+            Symbol::SYSTEM => self.system = utf8(&text)?.to_owned(),
+            Symbol::OUTPUT_HASH => self.output_hash = Some(utf8(&text)?.to_owned()),
+            Symbol::OUTPUT_HASH_ALGO => self.output_hash_algo = parse_algo(utf8(&text)?)?,
+            Symbol::OUTPUT_HASH_MODE => self.method = Some(parse_method(utf8(&text)?)?),
             Symbol::OUTPUTS => {
-                let text = text_of(string)?;
-                self.set_outputs(text.split([' ', '\t', '\n', '\r']).filter(|name| !name.is_empty()))?;
+                self.set_outputs(utf8(&text)?.split([' ', '\t', '\n', '\r']).filter(|name| !name.is_empty()))?;
             }
             _ => {}
         }
+        self.env.push((attr.name.bytes().into(), text));
         Ok(())
     }
 
@@ -150,8 +153,8 @@ impl Attributes {
             json.bytes.push(b'{');
         }
         json.bytes.push(b'}');
-        self.refer(json.context);
-        self.env.insert(STRUCTURED_ATTRS_KEY.into(), json.bytes.into());
+        self.refer(json.context.finish());
+        self.env.push((STRUCTURED_ATTRS_KEY.into(), json.bytes.into()));
     }
 
     fn set_outputs<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> Result<()> {
@@ -193,6 +196,11 @@ impl Attributes {
         }
         Ok(())
     }
+}
+
+/// A value that an attribute must be: a string, whatever it refers to.
+fn utf8(text: &Bytes) -> Result<&str> {
+    std::str::from_utf8(text).map_err(|_| Error::other(format!("'{text}' is not valid UTF-8")))
 }
 
 fn warn_without_effect(interp: &Interp, derivation: &str, attr: Symbol) {

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::Interp;
 use crate::error::{Error, Result};
-use crate::heap::Context;
+use crate::heap::{self, ContextBuilder};
 use crate::interp::{ContextElement, parse_store_path};
 use crate::symbol::Symbol;
 
@@ -20,7 +20,7 @@ use crate::symbol::Symbol;
 pub(crate) struct Derivations {
     made: Mutex<FxHashMap<StorePath, Arc<Known>>>,
     /// The context elements that were met, decoded.
-    inputs: Mutex<FxHashMap<Symbol, Input>>,
+    inputs: Mutex<FxHashMap<Symbol, &'static Input>>,
     /// The references of files made by `builtins.toFile`.
     texts: Mutex<FxHashMap<StorePath, Vec<StorePath>>>,
 }
@@ -33,7 +33,6 @@ pub(super) struct Known {
 }
 
 /// An element of a context as derivations take it.
-#[derive(Clone)]
 enum Input {
     Source(StorePath),
     Output(StorePath, String),
@@ -42,25 +41,27 @@ enum Input {
 
 impl Interp {
     /// Makes everything in a context an input of a derivation.
-    pub(super) fn add_inputs(&self, derivation: &mut Derivation, context: Option<&'static Context>) -> Result<()> {
-        let Some(context) = context else { return Ok(()) };
+    pub(super) fn add_inputs(&self, derivation: &mut Derivation, context: &ContextBuilder) -> Result<()> {
         for symbol in context.elements() {
-            match self.input(*symbol)? {
+            match self.input(symbol)? {
                 Input::Source(path) => {
-                    derivation.input_sources.insert(path);
+                    derivation.input_sources.insert(path.clone());
                 }
                 Input::Output(path, output) => {
-                    derivation.input_derivations.entry(path).or_default().insert(output);
+                    let outputs = derivation.input_derivations.entry(path.clone()).or_default();
+                    if !outputs.contains(output) {
+                        outputs.insert(output.clone());
+                    }
                 }
-                Input::Deep(path) => self.add_deep(derivation, path)?,
+                Input::Deep(path) => self.add_deep(derivation, path.clone())?,
             }
         }
         Ok(())
     }
 
-    fn input(&self, element: Symbol) -> Result<Input> {
+    fn input(&self, element: Symbol) -> Result<&'static Input> {
         if let Some(known) = self.shared().derivations.inputs.lock().get(&element) {
-            return Ok(known.clone());
+            return Ok(known);
         }
         let input = match ContextElement::parse(element.bytes()) {
             Some(ContextElement::Path(path)) => Input::Source(parse_store_path(&path)?),
@@ -70,7 +71,8 @@ impl Interp {
             Some(ContextElement::Deep(path)) => Input::Deep(parse_store_path(&path)?),
             None => return Err(Error::other(format!("the context element '{element}' is malformed"))),
         };
-        self.shared().derivations.inputs.lock().insert(element, input.clone());
+        let input: &Input = heap::new(input);
+        self.shared().derivations.inputs.lock().insert(element, input);
         Ok(input)
     }
 

@@ -63,16 +63,16 @@ fn make(interp: &Interp, name: &str, attributes: Result<Attributes>) -> Result<V
         system: std::mem::take(&mut attributes.system),
         builder: std::mem::take(&mut attributes.builder),
         args: std::mem::take(&mut attributes.args),
-        env: std::mem::take(&mut attributes.env),
+        env: std::mem::take(&mut attributes.env).into_iter().collect(),
     };
-    interp.add_inputs(&mut derivation, attributes.context)?;
+    interp.add_inputs(&mut derivation, &attributes.text.context)?;
     set_outputs(&mut derivation, &attributes)?;
     let finished = derivation.finish(|path| interp.hash_modulo(path));
-    let Finished { aterm, modulo } = finished.map_err(|error| Error::other(error.to_string()))?;
+    let Finished { aterm, modulo, paths } = finished.map_err(|error| Error::other(error.to_string()))?;
     let path = derivation.store_path(&aterm).map_err(|error| Error::other(error.to_string()))?;
     interp.host().add_derivation(&path, aterm)?;
     interp.remember_derivation(&path, &derivation, modulo);
-    outputs_value(&path, &derivation)
+    outputs_value(&path, &derivation, &paths)
 }
 
 /// Declares the outputs: fixed, floating, or to be computed from the inputs.
@@ -80,11 +80,7 @@ fn set_outputs(derivation: &mut Derivation, attributes: &Attributes) -> Result<(
     if let Some(text) = &attributes.output_hash {
         let hash = parse_hash(text, attributes.output_hash_algo)?;
         let address = ContentAddress { method: attributes.method.unwrap_or(Method::Flat), hash };
-        let output = Output::Fixed(address);
-        let path = output.path(&derivation.name, "out").map_err(|error| Error::other(error.to_string()))?;
-        let path = path.map_or(String::new(), |path| path.to_absolute());
-        derivation.env.insert("out".into(), path.into());
-        derivation.outputs.insert("out".to_owned(), output);
+        derivation.outputs.insert("out".to_owned(), Output::Fixed(address));
         return Ok(());
     }
     for name in &attributes.outputs {
@@ -113,11 +109,11 @@ fn parse_hash(text: &str, algo: Option<HashAlgo>) -> Result<Hash> {
     Hash::parse(text, algo).map_err(|error| Error::other(format!("'outputHash': {error}")))
 }
 
-fn outputs_value(path: &StorePath, derivation: &Derivation) -> Result<Value> {
+fn outputs_value(path: &StorePath, derivation: &Derivation, outputs: &[Option<StorePath>]) -> Result<Value> {
     let drv_path = path.to_absolute();
     let mut attrs = AttrsBuilder::with_capacity(derivation.outputs.len() + 1);
     attrs.push(Symbol::DRV_PATH, with_context(&drv_path, &ContextElement::Deep(drv_path.clone())));
-    for (name, output) in derivation.output_paths() {
+    for (name, output) in derivation.outputs.keys().zip(outputs) {
         let text = match output {
             Some(output) => output.to_absolute(),
             None => placeholder::upstream_output(path, name).unwrap_or_default(),
@@ -130,12 +126,6 @@ fn outputs_value(path: &StorePath, derivation: &Derivation) -> Result<Value> {
 
 fn with_context(text: &str, element: &ContextElement) -> Value {
     Str::new(text.as_bytes(), Some(Context::single(element.encode().as_bytes()))).into()
-}
-
-/// A value that an attribute must be: a string, whatever it refers to.
-fn text_of(string: &'static Str) -> Result<String> {
-    String::from_utf8(string.bytes().to_vec())
-        .map_err(|_| Error::other(format!("'{}' is not valid UTF-8", string.text())))
 }
 
 /// Whether a value is null.
