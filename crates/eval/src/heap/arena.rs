@@ -13,21 +13,35 @@ const FIRST_CHUNK: usize = 256 << 10;
 const LARGEST_CHUNK: usize = 16 << 20;
 /// The size of the kernel's huge pages. With them, touching fresh memory costs a fraction of the faults.
 const HUGE_PAGE: usize = 2 << 20;
+/// So much of the heap, of all threads, is in huge pages. They halve the time that the kernel takes for small evaluations, but
+/// where much memory is new to a virtual machine each takes milliseconds to clear: a fourth of the time of all nixpkgs 2016.
+const MOST_HUGE: usize = 32 << 20;
+/// So much of a chunk of small pages is asked of the kernel together: a fault for each takes longer than clearing it, and what
+/// is cleared should still be in the processor's cache when it is written.
+const STEP: usize = 256 << 10;
 
 /// Bytes of all chunks that were handed to threads, in this process.
 static CHUNK_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Clone, Copy)]
 struct Bump {
-    /// Addresses, with the provenance of the chunk.
+    /// Addresses, with the provenance of the chunk: the next object, where what the kernel was asked for ends, and where the
+    /// chunk ends.
     next: *mut u8,
     end: *mut u8,
+    chunk_end: *mut u8,
+    /// The size of the next chunk.
     chunk: usize,
 }
 
 thread_local! {
     static BUMP: Cell<Bump> = const {
-        Cell::new(Bump { next: std::ptr::null_mut(), end: std::ptr::null_mut(), chunk: FIRST_CHUNK })
+        Cell::new(Bump {
+            next: std::ptr::null_mut(),
+            end: std::ptr::null_mut(),
+            chunk_end: std::ptr::null_mut(),
+            chunk: FIRST_CHUNK,
+        })
     };
 }
 
@@ -58,14 +72,31 @@ pub(super) fn allocate(size: usize) -> NonNull<u8> {
 #[cold]
 fn refill(cell: &Cell<Bump>, size: usize) -> NonNull<u8> {
     let bump = cell.get();
+    if bump.chunk_end as usize - bump.next as usize >= size {
+        let step = size.next_multiple_of(STEP).min(bump.chunk_end as usize - bump.end as usize);
+        populate(bump.end, step);
+        // SAFETY: `step` bytes are left in the chunk behind `end`; what is between `next` and the new end has room for `size`,
+        // as it has at least that, or all that is left.
+        let (next, end) = unsafe { (bump.next.add(size), bump.end.add(step)) };
+        cell.set(Bump { next, end, ..bump });
+        return NonNull::new(bump.next).expect("a chunk with room is no null");
+    }
     // An object that would waste much of a chunk gets its own memory, and the chunk stays in use.
     if size > bump.chunk / 4 {
         return system(size);
     }
     let base = system(bump.chunk);
-    // SAFETY: both offsets are within the chunk just obtained.
-    let (next, end) = unsafe { (base.as_ptr().add(size), base.as_ptr().add(bump.chunk)) };
-    cell.set(Bump { next, end, chunk: (bump.chunk * 2).min(LARGEST_CHUNK) });
+    let step = if use_huge_pages(base.as_ptr(), bump.chunk) {
+        bump.chunk
+    } else {
+        let step = size.next_multiple_of(STEP).min(bump.chunk);
+        populate(base.as_ptr(), step);
+        step
+    };
+    // SAFETY: the offsets are within the chunk just obtained.
+    let (next, end, chunk_end) =
+        unsafe { (base.as_ptr().add(size), base.as_ptr().add(step), base.as_ptr().add(bump.chunk)) };
+    cell.set(Bump { next, end, chunk_end, chunk: (bump.chunk * 2).min(LARGEST_CHUNK) });
     base
 }
 
@@ -85,13 +116,25 @@ fn system(size: usize) -> NonNull<u8> {
     let unaligned: *mut u8 = mapped.cast();
     let pointer =
         if slack == 0 { unaligned } else { unaligned.map_addr(|address| address.next_multiple_of(HUGE_PAGE)) };
-    if size >= HUGE_PAGE {
-        // SAFETY: the range is within the mapping. It is advice only: where the kernel does not take it, nothing is lost.
-        unsafe { libc::madvise(pointer.cast(), size, libc::MADV_HUGEPAGE) };
-    }
     // Values are made of addresses; whoever follows one borrows the provenance of the whole chunk.
     pointer.expose_provenance();
     NonNull::new(pointer).expect("the kernel maps nothing at address zero")
+}
+
+/// Asks for huge pages for a fresh chunk, where they pay. As [`populate`], it is advice only: where the kernel does not take it,
+/// nothing is lost.
+fn use_huge_pages(start: *mut u8, size: usize) -> bool {
+    if size < HUGE_PAGE || allocated_bytes() > MOST_HUGE {
+        return false;
+    }
+    // SAFETY: the range is within a mapping of ours, whose bytes this does not change.
+    unsafe { libc::madvise(start.cast(), size, libc::MADV_HUGEPAGE) == 0 }
+}
+
+/// Has the kernel make the pages of a range.
+fn populate(start: *mut u8, size: usize) {
+    // SAFETY: the range is within a mapping of ours, whose bytes this does not change.
+    unsafe { libc::madvise(start.cast(), size, libc::MADV_POPULATE_WRITE) };
 }
 
 /// Moves `value` into the heap. Its destructor never runs.
