@@ -29,9 +29,13 @@ pub fn time(command: &mut Command) -> Result<Duration> {
 /// # Errors
 /// The first failing measurement's.
 pub fn median(runs: usize, mut measure: impl FnMut() -> Result<Duration>) -> Result<Duration> {
-    let mut times = (0..runs).map(|_| measure()).collect::<Result<Vec<_>>>()?;
+    (0..runs).map(|_| measure()).collect::<Result<Vec<_>>>().map(median_of)
+}
+
+/// The median of times, of which there must be one.
+pub fn median_of(mut times: Vec<Duration>) -> Duration {
     times.sort();
-    Ok(times[times.len() / 2])
+    times[times.len() / 2]
 }
 
 /// Prints `what`, our time, and, where there is a peer, its time and how many times faster we are.
