@@ -20,6 +20,7 @@ mod kill;
 mod lndir;
 mod ownership;
 mod shell;
+mod shell_threads;
 mod small;
 mod table;
 mod tarball;

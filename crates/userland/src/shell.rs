@@ -17,6 +17,7 @@ use brush_core::parser::ParseError;
 use brush_core::{ProfileLoadBehavior, RcLoadBehavior, ShellFd, SourceInfo};
 
 use crate::kill::Kill;
+use crate::shell_threads;
 
 /// The shell with messages that begin as those of other shells do.
 type Shell = brush_core::Shell<ShellExtensionsImpl<Named>>;
@@ -34,8 +35,6 @@ impl ErrorFormatter for Named {
 
 /// The exit code of a command line that makes no sense, as bash gives it.
 const USAGE: i32 = 2;
-/// Stages of a pipeline that are shell code run as tasks, and some block on their pipe: each needs a thread.
-const WORKER_THREADS: usize = 16;
 /// Deeply nested code recurses deeply.
 const STACK_BYTES: usize = 16 << 20;
 
@@ -182,7 +181,7 @@ fn letters<'a>(
 
 fn start(invocation: Invocation) -> i32 {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
+        .worker_threads(shell_threads::worker_threads(invocation.command.as_deref()))
         .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build();
