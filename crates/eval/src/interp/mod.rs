@@ -18,7 +18,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use syntax::Span;
+use syntax::Position;
+
+use crate::builtins::Builtin;
+use crate::embedded;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluator::Shared;
@@ -208,7 +211,7 @@ impl Interp {
         Ok(())
     }
 
-    /// Evaluates `value` and everything in it. Sets and lists that contain themselves are fine.
+    /// Evaluates `value` and everything in it, attributes in the order of their symbols as Nix does. Sets and lists that contain themselves are fine.
     pub fn force_deep(&self, value: Value) -> Result<Value> {
         let mut seen = rustc_hash::FxHashSet::default();
         self.force_deep_unseen(value, &mut seen)
@@ -221,7 +224,7 @@ impl Interp {
         let value = self.force(value)?;
         match value.kind() {
             Kind::Attrs(attrs) if seen.insert(std::ptr::from_ref(attrs).addr()) => {
-                for attr in attrs.by_name() {
+                for attr in attrs.iter() {
                     self.force_deep_unseen(attr.value, seen).map_err(|error| {
                         error.within(format!("while evaluating the attribute '{}'", attr.name), attr.pos)
                     })?;
@@ -261,15 +264,27 @@ fn too_deep(message: String) -> Box<Error> {
 /// `{ file; line; column; }` of a position, as `builtins.unsafeGetAttrPos` gives it; `null` for no position, or one
 /// that is in no file.
 pub fn pos_value(pos: Pos) -> Value {
-    pos.resolve().map_or(Value::NULL, |(source, span)| position_value(source, span))
+    pos.resolve().map_or(Value::NULL, |(source, _)| position_value(source, pos))
 }
 
-pub(crate) fn position_value(source: &'static Source, span: Span) -> Value {
-    let Origin::File(_) = &source.origin else { return Value::NULL };
-    let start = source.lines().position(span.start);
+pub(crate) fn position_value(source: &'static Source, pos: Pos) -> Value {
+    let Origin::File(path) = &source.origin else { return Value::NULL };
+    // Lines are counted for those alone that ask for them, as in Nix.
+    let start = |builtin| {
+        let number = Value::int(pos.number().into());
+        Value::from(Thunk::new(Deferred::Apply(crate::heap::new(Value::builtin(builtin)), number)))
+    };
     let mut attrs = AttrsBuilder::with_capacity(3);
-    attrs.push(Symbol::FILE, Value::string(source.display_name()));
-    attrs.push(Symbol::LINE, Value::int(start.line.into()));
-    attrs.push(Symbol::COLUMN, Value::int(start.column.into()));
+    attrs.push(Symbol::FILE, Value::string(embedded::plain(paths::bytes(path))));
+    attrs.push(Symbol::LINE, start(&LINE));
+    attrs.push(Symbol::COLUMN, start(&COLUMN));
     attrs.finish().into()
+}
+
+static LINE: Builtin = Builtin::new("line", 1, 0b1, |interp, args| start_of(interp, args[0], |start| start.line));
+static COLUMN: Builtin = Builtin::new("column", 1, 0b1, |interp, args| start_of(interp, args[0], |start| start.column));
+
+fn start_of(interp: &Interp, pos: Value, part: fn(Position) -> u32) -> Result<Value> {
+    let start = Pos::numbered(interp.force_int(pos)?).start();
+    Ok(start.map_or(Value::NULL, |(_, start)| Value::int(part(start).into())))
 }

@@ -108,7 +108,7 @@ impl Interp {
             (Kind::String(a), Kind::String(b)) => Ok(a.append(&[b.bytes()], union(a, b)).into()),
             (Kind::Path(path), _) => {
                 let tail = self.coerce_to_string(right, Coercion::PATH_PART)?;
-                self.append_to_path(path.bytes(), &[tail])
+                self.append_to_path(crate::embedded::plain(path.bytes()), &[tail])
             }
             (first, _) => {
                 let copy_to_store = matches!(first, Kind::String(_));
