@@ -5,8 +5,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::RwLock;
-use crate::interp::paths;
 use syntax::{LineIndex, Position, Span};
+
+use crate::interp::paths;
 
 /// A place in some source. Each source has a range of these numbers; what they mean is only looked up for messages.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]

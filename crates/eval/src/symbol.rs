@@ -179,8 +179,7 @@ const REGISTERED: &[&str] = &[
 ];
 
 /// What else the text of Nix's function `derivation` mentions.
-const DERIVATION_NAMES: &[&str] =
-    &["strict", "drvAttrs", "commonAttrs", "outputsList", "x", "outputToAttrListElement"];
+const DERIVATION_NAMES: &[&str] = &["strict", "drvAttrs", "commonAttrs", "outputsList", "x", "outputToAttrListElement"];
 
 #[cfg(test)]
 mod tests {

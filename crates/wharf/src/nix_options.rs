@@ -197,7 +197,9 @@ mod tests {
             ["unknown setting 'no-such-setting'", "unknown experimental feature 'levitation'"]
         );
         options.set("max-call-depth", "deep");
-        assert!(options.resolve(&NixConf::default(), Settings::default()).is_err_and(|error| error.contains("a number")));
+        assert!(
+            options.resolve(&NixConf::default(), Settings::default()).is_err_and(|error| error.contains("a number"))
+        );
     }
 
     #[test]

@@ -8,8 +8,8 @@ use nix_formats::hash::{Hash, HashAlgo};
 use nix_formats::store_path::StorePath;
 
 use super::Builtin;
-use crate::embedded;
 use crate::Interp;
+use crate::embedded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::heap::{AttrsBuilder, Context, Kind, Str, Value};
 use crate::host::{CopyPath, FetchRequest, FetchValue, Fetcher, FileType, HostError};
@@ -242,8 +242,9 @@ fn add_path(interp: &Interp, addition: Addition<'_>) -> Result<Value> {
 }
 
 fn find_file(interp: &Interp, args: &[Value]) -> Result<Value> {
+    let entries = interp.force_list(args[0])?;
     let wanted = interp.force_text(args[1])?;
-    for entry in interp.force_list(args[0])?.items() {
+    for entry in entries.items() {
         let entry = interp.force_attrs(*entry)?;
         let prefix = match entry.get(Symbol::PREFIX) {
             Some(prefix) => interp.force_text(prefix)?,

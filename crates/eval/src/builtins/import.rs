@@ -30,8 +30,8 @@ fn import(interp: &Interp, args: &[Value]) -> Result<Value> {
 }
 
 fn scoped_import(interp: &Interp, args: &[Value]) -> Result<Value> {
-    let scope: Vec<(Symbol, Value)> = interp.force_attrs(args[0])?.iter().map(|attr| (attr.name, attr.value)).collect();
     let path = interp.built_path(args[1])?;
+    let scope: Vec<(Symbol, Value)> = interp.force_attrs(args[0])?.iter().map(|attr| (attr.name, attr.value)).collect();
     let path = interp.resolve_import(&path)?;
     interp.eval_resolved(&path, &scope)
 }

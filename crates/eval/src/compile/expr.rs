@@ -7,8 +7,8 @@ use syntax::{BinaryOp, Key, KeyName, Name, Node, NodeId, Part, PathBase, Run, Sp
 use super::Compiler;
 use super::scopes::Found;
 use super::sets::lazy_variable;
-use crate::error::{Error, ErrorKind, Result};
 use crate::builtins::Builtin;
+use crate::error::{Error, ErrorKind, Result};
 use crate::heap::{self, Deferred, InlineCache, List, Str, Thunk, Value};
 use crate::interp::paths;
 use crate::ir::{

@@ -14,7 +14,7 @@ pub(crate) mod stack;
 mod store_paths;
 mod wait;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -43,6 +43,8 @@ pub struct Interp {
     thread: u32,
     stack_limit: usize,
     depth: Cell<u32>,
+    /// Arguments that have failed while their builtin looks at the others, and whether it has come to them.
+    failed: RefCell<Vec<(Value, bool)>>,
 }
 
 static NEXT_THREAD: AtomicU32 = AtomicU32::new(1);
@@ -66,7 +68,7 @@ impl Stopper {
 impl Interp {
     pub(crate) fn new(shared: Arc<Shared>, stack_limit: usize) -> Interp {
         let thread = NEXT_THREAD.fetch_add(1, Ordering::Relaxed);
-        Interp { shared, thread, stack_limit, depth: Cell::new(0) }
+        Interp { shared, thread, stack_limit, depth: Cell::new(0), failed: RefCell::default() }
     }
 
     pub(crate) fn shared(&self) -> &Shared {

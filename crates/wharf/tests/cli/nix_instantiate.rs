@@ -66,7 +66,10 @@ fn values_are_printed_in_every_form() {
         (&["--eval", "-E", "{ f = x: x; l = [ (x: x) ]; }.l"], "[ <CODE> ]\n"),
         (&["--eval", "--strict", "-E", "{ f = x: x; }"], "{ f = <LAMBDA>; }\n"),
         (&["--eval", "-E", "[ builtins.map map (-1) builtins.storeDir ]"], "[ <CODE> <PRIMOP> <CODE> <CODE> ]\n"),
-        (&["--eval", "-E", "let n = -1; in builtins.seq n { inherit n; m = builtins.map; }"], "{ m = <CODE>; n = -1; }\n"),
+        (
+            &["--eval", "-E", "let n = -1; in builtins.seq n { inherit n; m = builtins.map; }"],
+            "{ m = <CODE>; n = -1; }\n",
+        ),
         (&["--eval", "<nix/fetchurl.nix>"], "<LAMBDA>\n"),
         (&["--eval", "-E", "<nix/fetchurl.nix>"], "<nix/fetchurl.nix>\n"),
         (&["--eval", "--json", "-E", "{ a = [ 1 null ]; }"], "{\"a\":[1,null]}\n"),
@@ -112,7 +115,10 @@ fn files_are_found_as_nix_finds_them() {
     assert!(place.fails(&["--find-file", "nix/fetchurl.nix"]).contains("no physical path"));
     // The search path is shown as it was given.
     let shown = "[ { path = \"lib\"; prefix = \"l\"; } { path = \"./below/..\"; prefix = \"\"; } ]\n";
-    assert_eq!(place.prints(&["--eval", "--strict", "-E", "builtins.nixPath", "-I", "l=lib", "-I", "./below/.."]), shown);
+    assert_eq!(
+        place.prints(&["--eval", "--strict", "-E", "builtins.nixPath", "-I", "l=lib", "-I", "./below/.."]),
+        shown
+    );
     place.write("position.nix", "builtins.unsafeGetAttrPos \"a\" { a = 1; }");
     let file = place.path().join("position.nix").display().to_string();
     let position = format!("{{ column = <CODE>; file = \"{file}\"; line = <CODE>; }}\n");
