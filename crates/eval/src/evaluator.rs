@@ -12,6 +12,7 @@ use syntax::Options;
 
 use crate::builtins::{self, Derivations};
 use crate::compile::{Surroundings, compile};
+use crate::embedded::WithEmbedded;
 use crate::error::{Error, ErrorKind, Result, SourceRef};
 use crate::heap::{Attrs, Deferred, Env, Str, Thunk, Value};
 use crate::host::{Host, Level};
@@ -59,7 +60,7 @@ impl Evaluator {
     /// A new evaluation.
     pub fn new(host: Box<dyn Host>, settings: Settings) -> Evaluator {
         let shared = Shared {
-            host,
+            host: Box::new(WithEmbedded(host)),
             max_depth: AtomicU32::new(settings.max_call_depth),
             settings,
             stats: Totals::default(),
@@ -111,7 +112,7 @@ impl Shared {
 impl Interp {
     /// The value of a file; of a directory, that of its `default.nix`. Evaluated once.
     pub fn eval_file(&self, path: &Path) -> Result<Value> {
-        let path = builtins::embedded_path(path).map_or_else(|| self.resolve_import(path), Ok)?;
+        let path = self.resolve_import(path)?;
         let value = self.file_value(path);
         self.force(value)
     }
@@ -128,10 +129,7 @@ impl Interp {
 
     /// Reads, compiles and evaluates a file whose path is resolved, with the given names around it.
     pub(crate) fn eval_resolved(&self, path: &Path, scope: &[(Symbol, Value)]) -> Result<Value> {
-        let text = match builtins::embedded_file(path) {
-            Some(text) => text.as_bytes().to_vec(),
-            None => self.host().read_file(&self.real_source(path))?,
-        };
+        let text = self.host().read_file(&self.real_source(path))?;
         let base_dir = path.parent().unwrap_or(Path::new("/"));
         self.eval_source(Origin::File(path.to_owned()), text, base_dir, scope)
     }

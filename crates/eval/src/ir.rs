@@ -13,6 +13,8 @@ use crate::symbol::Symbol;
 pub enum Expr {
     /// A value that is known.
     Const(Value),
+    /// A value that is known, of an expression that C++ Nix computes when it is needed.
+    Computed(&'static Computed),
     /// The variable in a slot of the scope `depth` levels up.
     Var {
         /// Levels up.
@@ -70,7 +72,7 @@ impl Expr {
     /// Where it is written, as far as that is known without its children.
     pub fn pos(&self) -> Pos {
         match self {
-            Expr::Const(_) | Expr::Attrs(_) | Expr::RecAttrs(_) => Pos::NONE,
+            Expr::Const(_) | Expr::Computed(_) | Expr::Attrs(_) | Expr::RecAttrs(_) => Pos::NONE,
             Expr::Var { pos, .. } => *pos,
             Expr::Lazy(node) => node.pos,
             Expr::WithVar(node) => node.pos,
@@ -95,6 +97,14 @@ impl Expr {
             Expr::Binary(_, node) => node.pos,
         }
     }
+}
+
+/// `-1`, `builtins.map` and the like.
+pub struct Computed {
+    /// The value.
+    pub value: Value,
+    /// What stands for it in sets and lists: they show which of their values nobody asked for.
+    pub delayed: Value,
 }
 
 /// Operators that are not resolved while compiling.

@@ -13,6 +13,7 @@
 
 pub mod builtins;
 mod compile;
+mod embedded;
 mod error;
 mod evaluator;
 pub mod heap;

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::RwLock;
 use syntax::{LineIndex, Position, Span};
 
+use crate::interp::paths;
+
 /// A place in some source. Each source has a range of these numbers; what they mean is only looked up for messages.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct Pos(u32);
@@ -44,6 +46,11 @@ impl Pos {
     #[inline]
     pub(crate) fn number(self) -> u32 {
         self.0
+    }
+
+    /// The place with that number.
+    pub(crate) fn numbered(number: i64) -> Pos {
+        u32::try_from(number).map_or(Pos::NONE, Pos)
     }
 
     /// Whether this is a place.
@@ -100,7 +107,7 @@ impl Source {
     /// The origin as messages show it.
     pub fn display_name(&self) -> String {
         match &self.origin {
-            Origin::File(path) => path.display().to_string(),
+            Origin::File(path) => paths::shown(path),
             Origin::Text(name) => name.clone(),
         }
     }

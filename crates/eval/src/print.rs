@@ -7,6 +7,7 @@ use rustc_hash::FxHashSet;
 use syntax::{print_name, print_string};
 
 use crate::Interp;
+use crate::embedded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::heap::{Attr, Attrs, Kind, List, PartialApp, ThunkState, Value};
 use crate::ir::Lambda;
@@ -106,7 +107,7 @@ fn scalar(value: Value, out: &mut Vec<u8>) {
         Kind::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Kind::Float(value) => out.extend_from_slice(syntax::float::general(value).as_bytes()),
         Kind::String(string) => print_string(string.bytes(), out),
-        Kind::Path(path) => out.extend_from_slice(path.bytes()),
+        Kind::Path(path) => out.extend_from_slice(&embedded::shown(path.bytes())),
         Kind::List(_) | Kind::Attrs(_) | Kind::Lambda(_) | Kind::Builtin(_) | Kind::Partial(_) | Kind::Thunk(_) => {}
     }
 }
@@ -129,6 +130,9 @@ pub struct PrintOptions {
     /// Whether what fails inside a set or a list is printed as `«error: …»`. If not, or if the value itself fails, that
     /// is an error.
     pub errors: bool,
+    /// Whether a function that a set or list holds as it is written is printed as `«thunk»`, since C++ Nix evaluates it
+    /// when it is needed.
+    pub functions_are_thunks: bool,
     /// Whether to use ANSI escapes.
     pub color: bool,
 }
@@ -143,16 +147,28 @@ impl PrintOptions {
         indent: 0,
         derivation_paths: false,
         errors: false,
+        functions_are_thunks: true,
         color: false,
     };
 
     /// The beginning, for an error message.
-    pub const MESSAGE: PrintOptions =
-        PrintOptions { max_depth: 3, max_attrs: 5, max_items: 5, max_string: 60, ..PrintOptions::TRACE };
+    pub const MESSAGE: PrintOptions = PrintOptions {
+        max_depth: 3,
+        max_attrs: 5,
+        max_items: 5,
+        max_string: 60,
+        functions_are_thunks: false,
+        ..PrintOptions::TRACE
+    };
 
     /// Everything, indented, as `nix repl` prints it; `nix eval` prints the same on one line.
-    pub const RESULT: PrintOptions =
-        PrintOptions { indent: 2, derivation_paths: true, errors: true, ..PrintOptions::TRACE };
+    pub const RESULT: PrintOptions = PrintOptions {
+        indent: 2,
+        derivation_paths: true,
+        errors: true,
+        functions_are_thunks: false,
+        ..PrintOptions::TRACE
+    };
 }
 
 /// Prints a value. With an interpreter, everything that is printed is evaluated first, and what fails is an error;
@@ -228,6 +244,9 @@ impl Printer<'_> {
                 self.end();
                 let count = rest.len();
                 self.painted(FAINT, &format!(" «{count} byte{} elided»", if count == 1 { "" } else { "s" }));
+            }
+            Kind::Lambda(_) if self.options.functions_are_thunks && depth > 0 && !value.is_thunk() => {
+                self.painted(MAGENTA, "«thunk»");
             }
             Kind::Lambda(_) | Kind::Builtin(_) | Kind::Partial(_) => {
                 let text = describe_function(resolved);

@@ -11,6 +11,8 @@ pub struct Settings {
     pub system: String,
     /// What `<name>` finds, in order.
     pub search_path: Vec<SearchPathEntry>,
+    /// What relative paths in the search path are relative to.
+    pub directory: PathBuf,
     /// What `~` stands for in paths.
     pub home: Option<PathBuf>,
     /// How deeply calls may nest.
@@ -32,8 +34,20 @@ pub struct Settings {
 pub struct SearchPathEntry {
     /// The name before `=`; empty for an entry without one.
     pub prefix: String,
-    /// A path, or a URL that is fetched when it is needed.
+    /// A path as it was given, or a URL that is fetched when it is needed.
     pub path: String,
+}
+
+impl SearchPathEntry {
+    /// Whether it is fetched, and no path of this machine.
+    pub fn is_url(&self) -> bool {
+        is_url(&self.path)
+    }
+}
+
+/// Whether what an entry of the search path says is fetched, and no path of this machine.
+pub(crate) fn is_url(path: &str) -> bool {
+    path.contains("://") || path.starts_with("channel:") || path.starts_with("flake:")
 }
 
 impl Default for Settings {
@@ -42,6 +56,7 @@ impl Default for Settings {
             pure: false,
             system: "x86_64-linux".to_owned(),
             search_path: Vec::new(),
+            directory: PathBuf::from("/"),
             home: None,
             max_call_depth: 10_000,
             pipe_operators: false,

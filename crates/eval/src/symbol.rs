@@ -123,28 +123,63 @@ macro_rules! well_known_symbols {
             static READY: OnceLock<()> = OnceLock::new();
             READY.get_or_init(|| {
                 $(assert_eq!(intern_raw($name.as_bytes()), Symbol::$constant);)*
+                for variable in REGISTERED {
+                    intern_raw(variable.as_bytes());
+                    intern_raw(variable.strip_prefix("__").unwrap_or(variable).as_bytes());
+                }
+                for name in DERIVATION_NAMES {
+                    intern_raw(name.as_bytes());
+                }
             });
         }
     };
 }
 
+// The order of the numbers can be seen: it is the order in which `==` and `deepSeq` evaluate the attributes of a set, and
+// so decides which of several errors comes first. It is that of Nix 2.34: these names, then those of the builtins as
+// Nix registers them, then those of the function `derivation`, then all others as they are first met.
 well_known_symbols! {
-    ALL_OUTPUTS = "allOutputs", ALLOW_SUBSTITUTES = "allowSubstitutes", ALLOWED_REFERENCES = "allowedReferences",
-    ALLOWED_REQUISITES = "allowedRequisites", ARGS = "args", BODY = "body", BUILDER = "builder", BUILTINS = "builtins",
-    COLUMN = "column", CONTENT_ADDRESSED = "__contentAddressed", DERIVATION = "derivation",
-    DERIVATION_STRICT = "derivationStrict", DISALLOWED_REFERENCES = "disallowedReferences",
-    DISALLOWED_REQUISITES = "disallowedRequisites", DRV_ATTRS = "drvAttrs", DRV_PATH = "drvPath", FILE = "file",
-    FILTER = "filter", FIND_FILE = "__findFile", FUNCTION_ARGS = "__functionArgs", FUNCTOR = "__functor",
-    IGNORE_NULLS = "__ignoreNulls", IMPURE = "__impure", JSON = "__json", KEY = "key", LEFT = "left",
-    LESS_THAN = "__lessThan", LINE = "line", MAX_CLOSURE_SIZE = "maxClosureSize", MAX_SIZE = "maxSize", MUL = "__mul",
-    DIV = "__div", NAME = "name", NIX_PATH = "__nixPath", OPERATOR = "operator", OUT = "out", OUT_PATH = "outPath",
-    OUTPUT_CHECKS = "outputChecks", OUTPUT_HASH = "outputHash", OUTPUT_HASH_ALGO = "outputHashAlgo",
-    OUTPUT_HASH_MODE = "outputHashMode", OUTPUT_NAME = "outputName", OUTPUTS = "outputs", OVERRIDES = "__overrides",
-    PATH = "path", PREFIX = "prefix", RECURSE_FOR_DERIVATIONS = "recurseForDerivations", RECURSIVE = "recursive",
-    RIGHT = "right", SHA256 = "sha256", START_SET = "startSet", STRUCTURED_ATTRS = "__structuredAttrs", SUB = "__sub",
-    SUCCESS = "success", SYSTEM = "system", TO_STRING = "__toString", TYPE = "type", URL = "url", VALUE = "value",
-    VERSION = "version", WRONG = "wrong",
+    WITH = "<with>", OUT_PATH = "outPath", DRV_PATH = "drvPath", TYPE = "type", META = "meta", NAME = "name",
+    VALUE = "value", SYSTEM = "system", OVERRIDES = "__overrides", OUTPUTS = "outputs", OUTPUT_NAME = "outputName",
+    IGNORE_NULLS = "__ignoreNulls", FILE = "file", LINE = "line", COLUMN = "column", FUNCTOR = "__functor",
+    TO_STRING = "__toString", RIGHT = "right", WRONG = "wrong", STRUCTURED_ATTRS = "__structuredAttrs",
+    JSON = "__json", ALLOWED_REFERENCES = "allowedReferences", ALLOWED_REQUISITES = "allowedRequisites",
+    DISALLOWED_REFERENCES = "disallowedReferences", DISALLOWED_REQUISITES = "disallowedRequisites",
+    MAX_SIZE = "maxSize", MAX_CLOSURE_SIZE = "maxClosureSize", BUILDER = "builder", ARGS = "args",
+    CONTENT_ADDRESSED = "__contentAddressed", IMPURE = "__impure", OUTPUT_HASH = "outputHash",
+    OUTPUT_HASH_ALGO = "outputHashAlgo", OUTPUT_HASH_MODE = "outputHashMode",
+    RECURSE_FOR_DERIVATIONS = "recurseForDerivations", DESCRIPTION = "description", SELF = "self", EMPTY = "",
+    START_SET = "startSet", OPERATOR = "operator", KEY = "key", PATH = "path", PREFIX = "prefix",
+    OUTPUT_SPECIFIED = "outputSpecified", SUB = "__sub", LESS_THAN = "__lessThan", MUL = "__mul", DIV = "__div",
+    OR = "or", FIND_FILE = "__findFile", NIX_PATH = "__nixPath", BODY = "body",
+    // Nix meets these two when it first needs them; few sets that are compared have them.
+    ALL_OUTPUTS = "allOutputs", SUCCESS = "success",
+    BUILTINS = "builtins",
 }
+
+/// The variables of the builtins in the order in which Nix makes them. Those with `__` are known without it too.
+#[rustfmt::skip]
+const REGISTERED: &[&str] = &[
+    "true", "false", "null", "__currentTime", "__currentSystem", "__nixVersion", "__storeDir", "__langVersion",
+    "__traceVerbose", "__nixPath", "scopedImport", "import", "__typeOf", "isNull", "__isFunction", "__isInt",
+    "__isFloat", "__isString", "__isBool", "__isPath", "__genericClosure", "break", "abort", "throw",
+    "__addErrorContext", "__ceil", "__floor", "__tryEval", "__getEnv", "__seq", "__deepSeq", "__trace", "__warn",
+    "derivationStrict", "placeholder", "__toPath", "__storePath", "__pathExists", "baseNameOf", "dirOf", "__readFile",
+    "__findFile", "__hashFile", "__readFileType", "__readDir", "__outputOf", "__toXML", "__toJSON", "__fromJSON",
+    "__toFile", "__filterSource", "__path", "__attrNames", "__attrValues", "__getAttr", "__unsafeGetAttrPos",
+    "__hasAttr", "__isAttrs", "removeAttrs", "__listToAttrs", "__intersectAttrs", "__catAttrs", "__functionArgs",
+    "__mapAttrs", "__zipAttrsWith", "__isList", "__elemAt", "__head", "__tail", "map", "__filter", "__elem",
+    "__concatLists", "__length", "__foldl'", "__any", "__all", "__genList", "__sort", "__partition", "__groupBy",
+    "__concatMap", "__add", "__sub", "__mul", "__div", "__bitAnd", "__bitOr", "__bitXor", "__lessThan", "toString",
+    "__substring", "__stringLength", "__hashString", "__convertHash", "__match", "__split", "__concatStringsSep",
+    "__replaceStrings", "__parseDrvName", "__compareVersions", "__splitVersion", "__unsafeDiscardStringContext",
+    "__hasContext", "__unsafeDiscardOutputDependency", "__addDrvOutputDependencies", "__getContext",
+    "__appendContext", "__fetchClosure", "fetchMercurial", "fetchTree", "fetchFinalTree", "__fetchurl",
+    "fetchTarball", "fetchGit", "fromTOML", "__getFlake", "__parseFlakeRef", "__flakeRefToString", "derivation",
+];
+
+/// What else the text of Nix's function `derivation` mentions.
+const DERIVATION_NAMES: &[&str] = &["strict", "drvAttrs", "commonAttrs", "outputsList", "x", "outputToAttrListElement"];
 
 #[cfg(test)]
 mod tests {

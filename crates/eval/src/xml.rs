@@ -1,6 +1,7 @@
 //! Values as XML, as `builtins.toXML` and `nix-instantiate --xml` print them.
 
 use crate::Interp;
+use crate::embedded;
 use crate::error::Result;
 use crate::heap::{Attrs, Kind, StrBuilder, Value};
 use crate::ir::Lambda;
@@ -84,7 +85,7 @@ impl Writer<'_> {
                 self.out.context.add(string.context());
                 self.empty("string", &[("value", string.bytes())]);
             }
-            Kind::Path(path) => self.empty("path", &[("value", path.bytes())]),
+            Kind::Path(path) => self.empty("path", &[("value", &embedded::shown(path.bytes()))]),
             Kind::List(list) => {
                 return self
                     .element("list", &[], |writer| list.items().iter().try_for_each(|item| writer.value(*item)));

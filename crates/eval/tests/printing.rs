@@ -52,6 +52,11 @@ fn in_part() {
         printed("{ a = 1 + 1; b = [ (1 + 1) 3 ]; }", false, PrintOptions::TRACE),
         "{ a = «thunk»; b = «thunk»; }"
     );
+    assert_eq!(
+        printed("{ a = builtins.map; f = x: x; l = map; n = -1; }", false, PrintOptions::TRACE),
+        "{ a = «thunk»; f = «thunk»; l = «primop map»; n = «thunk»; }"
+    );
+    assert_eq!(printed("{ f = x: x; }", false, PrintOptions::MESSAGE), "{ f = «lambda f @ «string»:1:7»; }");
     let short = PrintOptions { max_attrs: 2, max_items: 1, max_depth: 1, max_string: 3, ..PrintOptions::TRACE };
     assert_eq!(
         printed("{ b = 1; c = 2; a = 3; type = 4; }", true, short),

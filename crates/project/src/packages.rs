@@ -54,19 +54,19 @@ pub(crate) fn of_target(target: &Target, search_path: &[SearchPathEntry], direct
     if let Some(locked) = locked_nixpkgs(around)? {
         return Ok(locked);
     }
-    Ok(match search_path.iter().any(has_nixpkgs) {
+    Ok(match search_path.iter().any(|entry| has_nixpkgs(entry, directory)) {
         true => Packages::SearchPath("nixpkgs".to_owned()),
         false => Packages::BuiltIn,
     })
 }
 
 /// Whether an entry of the search path leads to nixpkgs. Many systems name a channel there that nobody has fetched.
-fn has_nixpkgs(entry: &SearchPathEntry) -> bool {
-    let path = Path::new(&entry.path);
-    match (entry.prefix.as_str(), path.is_absolute()) {
-        ("nixpkgs", true) => path.exists(),
-        ("nixpkgs", false) => true,
-        ("", true) => path.join("nixpkgs").exists(),
+fn has_nixpkgs(entry: &SearchPathEntry, directory: &Path) -> bool {
+    let path = directory.join(&entry.path);
+    match (entry.prefix.as_str(), entry.is_url()) {
+        ("nixpkgs", true) => true,
+        ("nixpkgs", false) => path.exists(),
+        ("", false) => path.join("nixpkgs").exists(),
         _ => false,
     }
 }

@@ -323,7 +323,8 @@ impl Project {
     }
 
     fn evaluator(&self, pure: bool, recording: Option<&Arc<Recording>>) -> Evaluator {
-        let settings = Settings { pure, ..self.options.evaluation.clone() };
+        let directory = self.options.directory.clone();
+        let settings = Settings { pure, directory, ..self.options.evaluation.clone() };
         let inner = self.host(pure);
         let host: Box<dyn Host> = match recording {
             Some(recording) => Box::new(Recorder { inner, recording: Arc::clone(recording) }),
@@ -337,7 +338,8 @@ impl Project {
         let access = match (pure, options.restricted) {
             (true, _) => Access::StoreOnly,
             (false, true) => {
-                Access::below(options.evaluation.search_path.iter().map(|entry| entry.path.clone().into()))
+                let entries = options.evaluation.search_path.iter();
+                Access::below(entries.map(|entry| options.directory.join(&entry.path)))
             }
             (false, false) => Access::Machine,
         };

@@ -190,7 +190,11 @@ impl<'s> Parser<'s> {
 
     /// The current token's bytes as a name.
     fn token_name(&mut self) -> Name {
-        let span = self.token.span;
+        self.name_at(self.token.span)
+    }
+
+    /// The bytes of the source there as a name.
+    fn name_at(&mut self, span: Span) -> Name {
         let bytes = &self.source[span.start as usize..span.end as usize];
         self.ast.names.intern(bytes, &mut self.ast.pool)
     }

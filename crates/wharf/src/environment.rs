@@ -69,7 +69,7 @@ pub(crate) struct Environment {
     /// `NO_COLOR` is set and not empty.
     pub(crate) no_color: bool,
     /// `NIX_PATH`.
-    pub(crate) nix_path: String,
+    pub(crate) nix_path: Option<String>,
 }
 
 impl Environment {
@@ -79,7 +79,7 @@ impl Environment {
             home: directory("HOME").or_else(home_of_user),
             fallback: None,
             no_color: std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
-            nix_path: text("NIX_PATH").unwrap_or_default(),
+            nix_path: text("NIX_PATH"),
         }
     }
 

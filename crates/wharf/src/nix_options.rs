@@ -1,6 +1,7 @@
-//! Nix's settings by their names, as `--option NAME VALUE` and the flags of the same names give them.
+//! Nix's settings by their names, as `nix.conf`, `--option NAME VALUE` and the flags of the same names give them.
 
 use eval::Settings;
+use nix_formats::nix_conf::NixConf;
 
 /// What settings of Nix say about an evaluation; `None` where nothing was said.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,10 @@ pub(crate) struct Resolved {
     pub(crate) restricted: bool,
     pub(crate) allowed_uris: Vec<String>,
     pub(crate) use_cache: bool,
+    /// The entries of the search path, and whether they count more than `NIX_PATH`.
+    pub(crate) search_path: Option<(Vec<String>, bool)>,
+    /// What counts more than `system`.
+    eval_system: String,
     /// Settings and features that nobody here knows, as sentences.
     pub(crate) unknown: Vec<String>,
 }
@@ -40,15 +45,36 @@ const SETTINGS: &[(&str, Form)] = &[
     ("lint-short-path-literals", Form::Value),
     ("lint-url-literals", Form::Value),
     ("max-call-depth", Form::Value),
+    ("nix-path", Form::Value),
     ("pure-eval", Form::Switch),
     ("restrict-eval", Form::Switch),
     ("system", Form::Value),
     ("trace-verbose", Form::Switch),
 ];
 
-/// Features that are always there, so that asking for them changes nothing.
-const ALWAYS: &[&str] =
-    &["flakes", "nix-command", "fetch-tree", "fetch-closure", "ca-derivations", "dynamic-derivations"];
+/// Nix's other experimental features. What of them Wharf has is always there, so that asking for them changes nothing.
+const FEATURES: &[&str] = &[
+    "auto-allocate-uids",
+    "blake3-hashes",
+    "ca-derivations",
+    "cgroups",
+    "configurable-impure-env",
+    "daemon-trust-override",
+    "dynamic-derivations",
+    "external-builders",
+    "fetch-closure",
+    "fetch-tree",
+    "flakes",
+    "git-hashing",
+    "impure-derivations",
+    "local-overlay-store",
+    "mounted-ssh-store",
+    "nix-command",
+    "no-url-literals",
+    "read-only-local-store",
+    "recursive-nix",
+    "verified-fetches",
+];
 
 /// How a setting is given as a flag; `None` for one that is not known.
 pub(crate) fn form(name: &str) -> Option<Form> {
@@ -61,16 +87,43 @@ impl NixOptions {
         self.given.push((name.into(), value.into()));
     }
 
-    /// Applies the settings in their order. The error is a sentence.
-    pub(crate) fn resolve(&self, evaluation: Settings) -> Result<Resolved, String> {
-        let mut resolved =
-            Resolved { evaluation, restricted: false, allowed_uris: Vec::new(), use_cache: true, unknown: Vec::new() };
+    /// Applies the machine's and the user's settings, then these in their order. The error is a sentence.
+    pub(crate) fn resolve(&self, conf: &NixConf, evaluation: Settings) -> Result<Resolved, String> {
+        let mut resolved = Resolved {
+            evaluation,
+            restricted: false,
+            allowed_uris: Vec::new(),
+            use_cache: true,
+            search_path: None,
+            eval_system: String::new(),
+            unknown: Vec::new(),
+        };
+        resolved.apply_conf(conf)?;
         self.given.iter().try_for_each(|(name, value)| resolved.apply(name, value))?;
+        if !resolved.eval_system.is_empty() {
+            resolved.evaluation.system = std::mem::take(&mut resolved.eval_system);
+        }
         Ok(resolved)
     }
 }
 
 impl Resolved {
+    fn apply_conf(&mut self, conf: &NixConf) -> Result<(), String> {
+        for (name, _) in SETTINGS {
+            if let Some(value) = conf.list(name) {
+                self.apply(name, &value.join(" "))?;
+            } else if let added @ [_, ..] = conf.added(name) {
+                self.apply(&format!("extra-{name}"), &added.join(" "))?;
+            }
+        }
+        if let Some((_, before_nix_path)) = &mut self.search_path {
+            *before_nix_path = false;
+        }
+        // Files are written for other versions of Nix too.
+        self.unknown.clear();
+        Ok(())
+    }
+
     fn apply(&mut self, name: &str, value: &str) -> Result<(), String> {
         let wrong = |wanted: &str| format!("the setting '{name}' cannot be '{value}': {wanted}");
         let flag = || match value {
@@ -95,13 +148,17 @@ impl Resolved {
             "max-call-depth" => evaluation.max_call_depth = value.parse().map_err(|_| wrong("it is a number"))?,
             "trace-verbose" => evaluation.trace_verbose = flag()?,
             "allow-import-from-derivation" => evaluation.import_from_derivation = flag()?,
-            "system" | "eval-system" => evaluation.system = value.to_owned(),
+            "system" => evaluation.system = value.to_owned(),
+            "eval-system" => self.eval_system = value.to_owned(),
+            "nix-path" => self.search_path = Some((words().collect(), true)),
             "lint-url-literals" => evaluation.lints.url_literals = lint()?,
             "lint-short-path-literals" => evaluation.lints.short_path_literals = lint()?,
             "lint-absolute-path-literals" => evaluation.lints.absolute_path_literals = lint()?,
-            "experimental-features" | "extra-experimental-features" => {
-                words().for_each(|feature| self.feature(&feature))
+            "experimental-features" => {
+                (evaluation.pipe_operators, evaluation.toml_timestamps) = (false, false);
+                words().for_each(|feature| self.feature(&feature));
             }
+            "extra-experimental-features" => words().for_each(|feature| self.feature(&feature)),
             other => self.unknown.push(format!("unknown setting '{other}'")),
         }
         Ok(())
@@ -111,7 +168,7 @@ impl Resolved {
         match name {
             "pipe-operators" | "pipe-operator" => self.evaluation.pipe_operators = true,
             "parse-toml-timestamps" => self.evaluation.toml_timestamps = true,
-            other if ALWAYS.contains(&other) => {}
+            other if FEATURES.contains(&other) => {}
             other => self.unknown.push(format!("unknown experimental feature '{other}'")),
         }
     }
@@ -131,7 +188,7 @@ mod tests {
         }
         options.set("no-such-setting", "1");
         options.set("extra-experimental-features", "flakes pipe-operators levitation");
-        let resolved = options.resolve(Settings::default()).unwrap();
+        let resolved = options.resolve(&NixConf::default(), Settings::default()).unwrap();
         assert_eq!((resolved.evaluation.pure, resolved.evaluation.max_call_depth), (false, 7));
         assert_eq!(resolved.allowed_uris, ["a", "b"]);
         assert!(resolved.evaluation.pipe_operators);
@@ -140,7 +197,30 @@ mod tests {
             ["unknown setting 'no-such-setting'", "unknown experimental feature 'levitation'"]
         );
         options.set("max-call-depth", "deep");
-        assert!(options.resolve(Settings::default()).is_err_and(|error| error.contains("a number")));
+        assert!(
+            options.resolve(&NixConf::default(), Settings::default()).is_err_and(|error| error.contains("a number"))
+        );
+    }
+
+    #[test]
+    fn files_come_before_what_is_given() {
+        let text = "extra-experimental-features = pipe-operators levitation\nsystem = a\neval-system = b\n\
+                    trace-verbose = true\nmax-call-depth = 7\nnix-path = x=/y z\ncores = 3";
+        let mut conf = NixConf::default();
+        conf.read("nix.conf", text, &mut |_, _| None).unwrap();
+        let mut options = NixOptions::default();
+        options.set("max-call-depth", "8");
+        options.set("system", "c");
+        let resolved = options.resolve(&conf, Settings::default()).unwrap();
+        let Settings { pipe_operators, trace_verbose, max_call_depth, system, .. } = &resolved.evaluation;
+        assert_eq!((*pipe_operators, *trace_verbose, *max_call_depth, system.as_str()), (true, true, 8, "b"));
+        assert_eq!(resolved.search_path, Some((vec!["x=/y".to_owned(), "z".to_owned()], false)));
+        assert!(resolved.unknown.is_empty());
+        options.set("experimental-features", "flakes");
+        assert!(!options.resolve(&conf, Settings::default()).unwrap().evaluation.pipe_operators);
+        let mut wrong = NixConf::default();
+        wrong.read("nix.conf", "pure-eval = perhaps", &mut |_, _| None).unwrap();
+        assert!(options.resolve(&wrong, Settings::default()).is_err());
     }
 
     #[test]
@@ -154,7 +234,7 @@ mod tests {
             };
             let mut options = NixOptions::default();
             options.set(*name, value);
-            let resolved = options.resolve(Settings::default()).unwrap();
+            let resolved = options.resolve(&NixConf::default(), Settings::default()).unwrap();
             assert!(!resolved.unknown.iter().any(|unknown| unknown.contains("setting")), "{name}");
         }
     }

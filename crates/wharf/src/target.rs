@@ -13,7 +13,7 @@ use store::progress::Progress;
 
 use crate::failure::Failure;
 use crate::nix_conf;
-use crate::nix_options::{NixOptions, Resolved};
+use crate::nix_options::NixOptions;
 use crate::settings::Settings;
 
 pub(crate) use crate::build_arguments::{BuildArguments, Sink};
@@ -186,9 +186,7 @@ impl TargetArguments {
                 None => Packages::File(current_directory()?.join(text)),
             }),
         };
-        let nix = self.nix_options()?;
-        nix.unknown.iter().for_each(|unknown| progress.warn(unknown));
-        let mut options = options(settings, nix, build, progress)?;
+        let mut options = options(settings, &self.nix_options(), build, progress)?;
         self.locks.apply(&mut options)?;
         options.impure = self.impure;
         options.packages = packages;
@@ -202,7 +200,7 @@ impl TargetArguments {
         Ok(Project::new(options))
     }
 
-    fn nix_options(&self) -> Result<Resolved, Failure> {
+    fn nix_options(&self) -> NixOptions {
         let mut nix = NixOptions::default();
         self.nix_options.chunks_exact(2).for_each(|pair| nix.set(&pair[0], &pair[1]));
         self.features.iter().for_each(|features| nix.set("extra-experimental-features", features));
@@ -212,7 +210,7 @@ impl TargetArguments {
         if self.no_eval_cache {
             nix.set("eval-cache", "false");
         }
-        nix.resolve(language()).map_err(Failure::usage)
+        nix
     }
 
     fn given(&self) -> Vec<(String, Argument)> {
@@ -233,7 +231,7 @@ pub(crate) fn language() -> eval::Settings {
 /// What every project is told, before the command's own arguments.
 pub(crate) fn options(
     settings: &Settings,
-    nix: Resolved,
+    nix: &NixOptions,
     build: &BuildArguments,
     progress: Arc<dyn Progress>,
 ) -> Result<Options, Failure> {
@@ -241,10 +239,16 @@ pub(crate) fn options(
         .map_err(|error| Failure::new("cannot find the running binary").because(error.to_string()))?;
     let caches = build.substituters.resolve(settings)?;
     let conf = nix_conf::read(&settings.environment)?;
+    let nix = nix.resolve(&conf, language()).map_err(Failure::usage)?;
+    nix.unknown.iter().for_each(|unknown| progress.warn(unknown));
     let (daemon, machines) = build.places(settings, &conf)?;
     let mut evaluation = nix.evaluation;
     evaluation.home.clone_from(&settings.environment.home);
-    evaluation.search_path = split_search_path(&settings.environment.nix_path);
+    evaluation.search_path = match (&settings.environment.nix_path, nix.search_path) {
+        (Some(variable), None | Some((_, false))) => split_search_path(variable),
+        (_, Some((entries, _))) => entries.iter().map(|entry| search_path_entry(entry)).collect(),
+        (None, None) => Vec::new(),
+    };
     Ok(Options {
         data: settings.data.clone(),
         daemon,
@@ -280,12 +284,7 @@ pub(crate) fn current_directory() -> Result<PathBuf, Failure> {
 /// `name=path`, or a path whose entries are names. A path that is relative is so to the current directory.
 pub(crate) fn search_path_entry(text: &str) -> SearchPathEntry {
     let (prefix, path) = text.split_once('=').unwrap_or(("", text));
-    let is_address = path.contains("://") || path.starts_with("flake:") || path.starts_with("channel:");
-    let path = match std::path::absolute(path) {
-        Ok(absolute) if !is_address => absolute.display().to_string(),
-        _ => path.to_owned(),
-    };
-    SearchPathEntry { prefix: prefix.to_owned(), path }
+    SearchPathEntry { prefix: prefix.to_owned(), path: path.to_owned() }
 }
 
 /// Splits at colons, but for those of addresses such as `https://…` and of `flake:` and `channel:`.
@@ -309,8 +308,8 @@ mod tests {
 
     #[test]
     fn the_search_path_keeps_addresses_whole() {
-        let entries = split_search_path("nixpkgs=/a:/b:x=https://e.org/c.tar.gz:y=flake:nixpkgs");
+        let entries = split_search_path("nixpkgs=/a:b:x=https://e.org/c.tar.gz:y=flake:nixpkgs");
         let shown: Vec<String> = entries.iter().map(|entry| format!("{}={}", entry.prefix, entry.path)).collect();
-        assert_eq!(shown, ["nixpkgs=/a", "=/b", "x=https://e.org/c.tar.gz", "y=flake:nixpkgs"]);
+        assert_eq!(shown, ["nixpkgs=/a", "=b", "x=https://e.org/c.tar.gz", "y=flake:nixpkgs"]);
     }
 }

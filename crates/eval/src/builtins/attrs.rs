@@ -21,7 +21,7 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("mapAttrs", 2, 0b10, map_attrs),
     Builtin::global("removeAttrs", 2, 0b11, remove_attrs),
     Builtin::new("unsafeGetAttrPos", 2, 0b11, attr_pos),
-    Builtin::new("zipAttrsWith", 2, 0b10, zip_attrs_with),
+    Builtin::new("zipAttrsWith", 2, 0b11, zip_attrs_with),
 ];
 
 fn attr_names(interp: &Interp, args: &[Value]) -> Result<Value> {
@@ -78,16 +78,19 @@ fn intersect_attrs(interp: &Interp, args: &[Value]) -> Result<Value> {
 fn list_to_attrs(interp: &Interp, args: &[Value]) -> Result<Value> {
     let list = interp.force_list(args[0])?;
     let mut attrs = AttrsBuilder::with_capacity(list.len());
+    let mut lacking = Ok(());
     for item in list.items() {
         let item = interp.force_attrs(*item)?;
         let name = name(interp, interp.attr(item, Symbol::NAME)?.value)?;
         // Of several with a name the first counts, so that the others need no value.
         match item.attr(Symbol::VALUE) {
             Some(value) => attrs.push_attr(Attr { name, ..value }),
-            None if attrs.contains(name) => {}
-            None => interp.attr(item, Symbol::VALUE).map(drop)?,
+            None if lacking.is_err() || attrs.contains(name) => {}
+            None => lacking = interp.attr(item, Symbol::VALUE).map(drop),
         }
     }
+    // All names are evaluated before the first value is asked for.
+    lacking?;
     Ok(attrs.finish().into())
 }
 

@@ -73,7 +73,7 @@ fn append_context(interp: &Interp, args: &[Value]) -> Result<Value> {
     let string = interp.force_string(args[0])?;
     let mut symbols = string.context().map_or(Vec::new(), |context| context.elements().to_vec());
     let mut add = |element: ContextElement| symbols.push(Symbol::intern(element.encode()));
-    for attr in interp.force_attrs(args[1])?.by_name() {
+    for attr in interp.force_attrs(args[1])?.iter() {
         let path = attr.name.text().into_owned();
         let is_derivation = parse_store_path(&path)
             .map_err(|error| Error::other(format!("context key '{path}' is not a store path: {}", error.message)))?

@@ -56,7 +56,7 @@ fn request(interp: &Interp, fetcher: Fetcher, arg: Value) -> Result<FetchRequest
         request.attrs.insert("url".to_owned(), FetchValue::String(url));
         return Ok(request);
     };
-    for attr in attrs.by_name() {
+    for attr in attrs.iter() {
         let value = interp.force(attr.value)?;
         let value = match value.kind() {
             Kind::Null => continue,

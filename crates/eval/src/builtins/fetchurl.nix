@@ -1,5 +1,4 @@
-# A derivation that downloads one file: what `import <nix/fetchurl.nix>` gives. The names and values of its attributes
-# decide the derivation's path, so they are those of C++ Nix.
+# What `import <nix/fetchurl.nix>` gives. The names and values of the attributes are those of C++ Nix.
 {
   url,
   name ? baseNameOf (toString url),

@@ -9,10 +9,12 @@ use nix_formats::store_path::StorePath;
 
 use super::Builtin;
 use crate::Interp;
+use crate::embedded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::heap::{AttrsBuilder, Context, Kind, Str, Value};
 use crate::host::{CopyPath, FetchRequest, FetchValue, Fetcher, FileType, HostError};
 use crate::interp::{Coercion, ContextElement, parse_store_path, paths, store_path_string};
+use crate::settings::is_url;
 use crate::symbol::Symbol;
 
 pub(super) const TABLE: &[Builtin] = &[
@@ -38,6 +40,9 @@ fn base_name_of(interp: &Interp, args: &[Value]) -> Result<Value> {
 
 fn dir_of(interp: &Interp, args: &[Value]) -> Result<Value> {
     if let Kind::Path(path) = args[0].kind() {
+        if embedded::is_root(path.bytes()) {
+            return Ok(args[0]);
+        }
         return Ok(Value::path(paths::dir_name(path.bytes())));
     }
     let path = interp.coerce_to_string(args[0], Coercion::PATH_PART)?;
@@ -45,7 +50,7 @@ fn dir_of(interp: &Interp, args: &[Value]) -> Result<Value> {
 }
 
 fn to_path(interp: &Interp, args: &[Value]) -> Result<Value> {
-    let path = interp.coerce_to_path(args[0])?;
+    let path = embedded::plain_string(interp.coerce_to_path(args[0])?);
     Ok(Str::new(&paths::canonical(path.bytes()), path.context()).into())
 }
 
@@ -61,9 +66,6 @@ fn path_exists(interp: &Interp, args: &[Value]) -> Result<Value> {
     let is_path = matches!(args[0].kind(), Kind::Path(_));
     let wants_directory = !is_path && (text.bytes().ends_with(b"/") || text.bytes().ends_with(b"/."));
     let path = interp.readable_path(args[0])?;
-    if super::embedded_file(&path).is_some() {
-        return Ok(Value::TRUE);
-    }
     // What may not be seen is not there.
     let found = match interp.host().visible_type(&path)? {
         Some(_) if wants_directory => {
@@ -88,10 +90,7 @@ fn follow_links(interp: &Interp, path: PathBuf) -> Result<PathBuf> {
 
 fn read_file(interp: &Interp, args: &[Value]) -> Result<Value> {
     let path = interp.readable_path(args[0])?;
-    let bytes = match super::embedded_file(&path) {
-        Some(text) => text.as_bytes().to_vec(),
-        None => interp.host().read_file(&path)?,
-    };
+    let bytes = interp.host().read_file(&path)?;
     if memchr::memchr(0, &bytes).is_some() {
         let shown = path.display();
         return Err(Error::other(format!("the contents of '{shown}' cannot be a string: there is a zero byte")));
@@ -180,18 +179,21 @@ fn path(interp: &Interp, args: &[Value]) -> Result<Value> {
     let attrs = interp.force_attrs(args[0])?;
     let (mut source, mut name, mut filter) = (None, None, None);
     let (mut method, mut expected) = (Method::Nar, None);
-    for attr in attrs.by_name() {
-        match attr.name {
-            Symbol::PATH => source = Some(attr.value),
-            Symbol::NAME => name = Some(interp.force_text(attr.value)?),
-            Symbol::FILTER => filter = Some(interp.force_function(attr.value)?),
-            Symbol::RECURSIVE if !interp.force_bool(attr.value)? => method = Method::Flat,
-            Symbol::RECURSIVE => {}
-            Symbol::SHA256 => {
+    for attr in attrs.iter() {
+        match attr.name.bytes() {
+            b"path" => source = Some(attr.value),
+            b"name" => name = Some(interp.force_text(attr.value)?),
+            b"filter" => filter = Some(interp.force_function(attr.value)?),
+            b"recursive" if !interp.force_bool(attr.value)? => method = Method::Flat,
+            b"recursive" => {}
+            b"sha256" => {
                 let hash = Hash::parse(interp.force_text(attr.value)?, Some(HashAlgo::Sha256));
                 expected = Some(hash.map_err(|error| Error::other(error.to_string()))?);
             }
-            other => return Err(Error::other(format!("unsupported argument '{other}' to 'builtins.path'"))),
+            _ => {
+                let other = attr.name;
+                return Err(Error::other(format!("unsupported argument '{other}' to 'builtins.path'")));
+            }
         }
     }
     let source = source
@@ -240,8 +242,9 @@ fn add_path(interp: &Interp, addition: Addition<'_>) -> Result<Value> {
 }
 
 fn find_file(interp: &Interp, args: &[Value]) -> Result<Value> {
+    let entries = interp.force_list(args[0])?;
     let wanted = interp.force_text(args[1])?;
-    for entry in interp.force_list(args[0])?.items() {
+    for entry in entries.items() {
         let entry = interp.force_attrs(*entry)?;
         let prefix = match entry.get(Symbol::PREFIX) {
             Some(prefix) => interp.force_text(prefix)?,
@@ -250,16 +253,15 @@ fn find_file(interp: &Interp, args: &[Value]) -> Result<Value> {
         let Some(rest) = below(wanted, prefix) else { continue };
         let location = interp.attr(entry, Symbol::PATH)?.value;
         let Some(base) = search_location(interp, location)? else { continue };
-        let found = if rest.is_empty() { base } else { base.join(rest) };
-        if interp.host().file_type(&interp.real_source(&found))?.is_some() {
-            return Ok(Value::path(paths::canonical(paths::bytes(&found))));
+        // The rest is canonical by itself: it leads nowhere above the entry.
+        let found = [paths::bytes(&base), &paths::canonical(rest.as_bytes())].concat();
+        let found = paths::canonical(&found);
+        if interp.host().file_type(&interp.real_source(paths::path(&found)))?.is_some() {
+            return Ok(Value::path(found));
         }
     }
     if let Some(name) = wanted.strip_prefix("nix/") {
-        let embedded = format!("/__corepkgs__/{name}");
-        if super::embedded_file(Path::new(&embedded)).is_some() {
-            return Ok(Value::path(embedded));
-        }
+        return Ok(Value::path(embedded::named(name)));
     }
     let hint = if interp.settings().pure { "pure evaluation has no search path" } else { "add it with NIX_PATH or -I" };
     Err(Error::new(ErrorKind::Throw, format!("file '{wanted}' was not found in the Nix search path ({hint})")))
@@ -279,9 +281,8 @@ fn search_location(interp: &Interp, value: Value) -> Result<Option<PathBuf>> {
     let text = interp.coerce_to_string(value, Coercion::PATH_PART)?;
     interp.realise_context(text)?;
     let text = text.text();
-    let is_url = text.contains("://") || text.starts_with("channel:") || text.starts_with("flake:");
-    if !is_url {
-        return Ok(text.starts_with('/').then(|| PathBuf::from(&*text)));
+    if !is_url(&text) {
+        return Ok(Some(interp.settings().directory.join(&*text)));
     }
     let url = match text.strip_prefix("channel:") {
         Some(channel) => format!("https://nixos.org/channels/{channel}/nixexprs.tar.xz"),

@@ -6,6 +6,7 @@ use nix_formats::flake_ref::{Attr, Attrs, FlakeRef};
 
 use super::{Builtin, fetch};
 use crate::Interp;
+use crate::embedded::CALL_FLAKE;
 use crate::error::{Error, Result};
 use crate::heap::{AttrsBuilder, Kind, Value};
 use crate::json;
@@ -16,9 +17,6 @@ pub(super) const TABLE: &[Builtin] = &[
     Builtin::new("parseFlakeRef", 1, 0b1, parse_flake_ref),
     Builtin::new("flakeRefToString", 1, 0b1, flake_ref_to_string),
 ];
-
-/// Where the function that calls a flake is; see [`super::import`].
-const CALL_FLAKE: &str = "/__corepkgs__/call-flake.nix";
 
 fn get_flake(interp: &Interp, args: &[Value]) -> Result<Value> {
     let reference = interp.force_text(args[0])?;
@@ -65,7 +63,7 @@ fn parse_flake_ref(interp: &Interp, args: &[Value]) -> Result<Value> {
 
 fn flake_ref_to_string(interp: &Interp, args: &[Value]) -> Result<Value> {
     let mut attrs = Attrs::new();
-    for attr in interp.force_attrs(args[0])?.by_name() {
+    for attr in interp.force_attrs(args[0])?.iter() {
         let value = match interp.force(attr.value)?.kind() {
             Kind::Int(value) => Attr::Int(u64::try_from(value).map_err(|_| {
                 Error::other(format!("the attribute '{}' of a flake reference cannot be {value}", attr.name))

@@ -70,7 +70,7 @@ fn elem(interp: &Interp, args: &[Value]) -> Result<Value> {
 }
 
 fn elem_at(interp: &Interp, args: &[Value]) -> Result<Value> {
-    let (list, index) = (interp.force_list(args[0])?, interp.force_int(args[1])?);
+    let (index, list) = (interp.force_int(args[1])?, interp.force_list(args[0])?);
     match usize::try_from(index).ok().and_then(|index| list.items().get(index)) {
         Some(item) => interp.force(*item),
         None => Err(Error::other(format!("the index {index} is outside of a list of {} elements", list.len()))),

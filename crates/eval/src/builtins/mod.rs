@@ -25,7 +25,7 @@ use crate::settings::Settings;
 use crate::symbol::Symbol;
 
 pub(crate) use derivation::Derivations;
-pub(crate) use import::{embedded_file, embedded_path, import_resolved};
+pub(crate) use import::import_resolved;
 
 /// The code of a builtin. The arguments are as many as its arity; those of its strict mask are evaluated.
 pub type Run = fn(&Interp, &[Value]) -> Result<Value>;
@@ -81,7 +81,7 @@ pub const TABLES: &[&[Builtin]] = &[
 ];
 
 /// The version of Nix whose language this is.
-pub const NIX_VERSION: &str = "2.34.0";
+pub const NIX_VERSION: &str = "2.34.8";
 /// The version of the language.
 const LANGUAGE_VERSION: i64 = 6;
 

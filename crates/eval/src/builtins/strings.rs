@@ -37,10 +37,11 @@ fn concat_strings_sep(interp: &Interp, args: &[Value]) -> Result<Value> {
 }
 
 fn substring(interp: &Interp, args: &[Value]) -> Result<Value> {
-    let (start, length) = (interp.force_int(args[0])?, interp.force_int(args[1])?);
+    let start = interp.force_int(args[0])?;
     let Ok(start) = usize::try_from(start) else {
         return Err(Error::other(format!("the start {start} of 'builtins.substring' is negative")));
     };
+    let length = interp.force_int(args[1])?;
     let string = interp.coerce_to_string(args[2], Coercion::STRING)?;
     let bytes = string.bytes();
     let start = start.min(bytes.len());

@@ -1,15 +1,18 @@
 //! Expressions.
 
+use std::sync::OnceLock;
+
 use syntax::{BinaryOp, Key, KeyName, Name, Node, NodeId, Part, PathBase, Run, Span};
 
 use super::Compiler;
 use super::scopes::Found;
 use super::sets::lazy_variable;
+use crate::builtins::Builtin;
 use crate::error::{Error, ErrorKind, Result};
-use crate::heap::{self, InlineCache, List, Str, Value};
+use crate::heap::{self, Deferred, InlineCache, List, Str, Thunk, Value};
 use crate::interp::paths;
 use crate::ir::{
-    Assert, Call, Expr, HasAttr, If, Not, Operator, Pair, Select, SelectName, SelectOne, Step, With, WithVar,
+    Assert, Call, Computed, Expr, HasAttr, If, Not, Operator, Pair, Select, SelectName, SelectOne, Step, With, WithVar,
 };
 use crate::position::Pos;
 use crate::symbol::Symbol;
@@ -28,7 +31,10 @@ impl Compiler<'_> {
             Node::PathInterpolation(first, parts) => self.path_interpolation(first, parts, span)?,
             Node::SearchPath(text) => self.search_path(self.ast.text(text), span),
             Node::Var(name) => self.variable(name, 0, span)?,
-            Node::CurPos => Expr::Const(crate::interp::position_value(self.source, span)),
+            Node::CurPos => {
+                let pos = self.pos(span);
+                Expr::Const(crate::interp::position_value(self.source, pos))
+            }
             Node::List(run) => self.list(run, span)?,
             Node::Attrs(set) => self.attrs(set)?,
             Node::LegacyLet(set) => {
@@ -149,7 +155,7 @@ impl Compiler<'_> {
             && !self.is_rebound(Symbol::SUB)
             && let Some(negated) = value.checked_neg()
         {
-            return Ok(Expr::Const(Value::int(negated)));
+            return Ok(computed(Value::int(negated)));
         }
         let operand = self.expr(operand)?;
         Ok(self.arithmetic(Operator::Sub, Symbol::SUB, Expr::Const(Value::int(0)), operand, span))
@@ -311,11 +317,11 @@ impl Compiler<'_> {
         if let ([Key { name: KeyName::Static(name), span }], None) = (self.ast.path(path), default) {
             let symbol = self.names[name.0 as usize];
             // `builtins.map` and the like are known now.
-            if let Expr::Const(set) = base
+            if let Expr::Const(set) | Expr::Computed(&Computed { value: set, .. }) = base
                 && let Some(value) = set.as_attrs().and_then(|attrs| attrs.get(symbol))
                 && !value.is_thunk()
             {
-                return Ok(Expr::Const(value));
+                return Ok(computed(value));
             }
             return Ok(Expr::SelectOne(heap::new(SelectOne { base, name: self.select_name(symbol, *span) })));
         }
@@ -365,6 +371,15 @@ fn plain_operator(operator: BinaryOp) -> Operator {
 }
 
 /// Scopes nest no deeper than the parser lets brackets and functions nest.
+/// The code of an expression whose value is known although it has to be computed.
+fn computed(value: Value) -> Expr {
+    static VALUE: Builtin = Builtin::new("computed", 1, 0, |_, args| Ok(args[0]));
+    static FUNCTION: OnceLock<&'static Value> = OnceLock::new();
+    let function = FUNCTION.get_or_init(|| heap::new(Value::builtin(&VALUE)));
+    let delayed = Thunk::new(Deferred::Apply(function, value)).into();
+    Expr::Computed(heap::new(Computed { value, delayed }))
+}
+
 fn levels(depth: u32) -> u16 {
     const { assert!(syntax::MAX_DEPTH * 2 < u16::MAX as u32) };
     depth as u16

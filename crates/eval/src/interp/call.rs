@@ -39,7 +39,17 @@ impl Interp {
             let mut args: [Value; 4] = [Value::NULL; 4];
             for (index, arg) in call.args.iter().enumerate() {
                 let strict = builtin.strict & (1 << index) != 0;
-                args[index] = if strict { self.eval(arg, env)? } else { self.delay_argument(arg, env) };
+                args[index] = match strict {
+                    false => self.delay_argument(arg, env),
+                    true => match self.eval(arg, env) {
+                        Ok(value) => value,
+                        Err(error) => {
+                            let rest = call.args.iter().skip(index).map(|arg| self.suspend(arg, env));
+                            args[index..call.args.len()].iter_mut().zip(rest).for_each(|(arg, value)| *arg = value);
+                            return self.failed_argument(builtin, &mut args[..call.args.len()], index, error, call.pos);
+                        }
+                    },
+                };
             }
             return self.run_builtin(builtin, &args[..call.args.len()], call.pos);
         }
@@ -167,10 +177,55 @@ impl Interp {
     fn call_builtin(&self, builtin: &'static Builtin, mut args: Args, pos: Pos) -> Result<Value> {
         for (index, arg) in args.iter_mut().enumerate() {
             if builtin.strict & (1 << index) != 0 {
-                *arg = self.force(*arg)?;
+                match self.force(*arg) {
+                    Ok(value) => *arg = value,
+                    Err(error) => return self.failed_argument(builtin, &mut args, index, error, pos),
+                }
             }
         }
         self.run_builtin(builtin, &args, pos)
+    }
+
+    /// What a builtin gives of whose arguments the one at `index`, still a thunk, has failed. C++ Nix looks at each
+    /// argument once it is evaluated, so one of a wrong type before it is the error, and that cannot be caught.
+    #[cold]
+    fn failed_argument(
+        &self,
+        builtin: &'static Builtin,
+        args: &mut [Value],
+        index: usize,
+        error: Box<Error>,
+        pos: Pos,
+    ) -> Result<Value> {
+        static AGAIN: Builtin = Builtin::new("again", 1, 0, |interp, args| interp.fail_again(args[0]));
+        // These evaluate both of their arguments first.
+        let all_first = matches!(builtin.name, "add" | "sub" | "mul" | "div" | "lessThan");
+        if all_first || builtin.strict.count_ones() < 2 || !error.is_catchable() {
+            return Err(error);
+        }
+        let failed = args[index];
+        args[index] = self.defer_call(crate::heap::new(Value::builtin(&AGAIN)), failed);
+        self.failed.borrow_mut().push((failed, false));
+        let result = (builtin.run)(self, args);
+        match (self.failed.borrow_mut().pop(), result) {
+            (Some((_, true)), Err(_)) => Err(error),
+            (_, result) => result.and_then(|value| self.force(value)).map_err(|error| error.at(pos)),
+        }
+    }
+
+    /// Fails for an argument that has failed already, so that it is not evaluated a second time.
+    fn fail_again(&self, argument: Value) -> Result<Value> {
+        let mut failed = self.failed.borrow_mut();
+        match failed.iter_mut().rfind(|(failed, _)| *failed == argument) {
+            Some((_, asked)) => {
+                *asked = true;
+                Err(Error::other("an argument has failed"))
+            }
+            None => {
+                drop(failed);
+                self.force(argument)
+            }
+        }
     }
 
     fn run_builtin(&self, builtin: &'static Builtin, args: &[Value], pos: Pos) -> Result<Value> {

@@ -33,7 +33,7 @@ impl Interp {
         match value.kind() {
             Kind::String(string) => Ok(string),
             Kind::Path(path) if how.copy_to_store => self.copy_to_store(path),
-            Kind::Path(path) => Ok(path),
+            Kind::Path(path) => Ok(crate::embedded::plain_string(path)),
             Kind::Attrs(attrs) => self.coerce_attrs(value, attrs, how),
             Kind::Null if how.more => Ok(Str::new(b"", None)),
             Kind::Bool(value) if how.more => Ok(Str::new(if value { b"1" } else { b"" }, None)),

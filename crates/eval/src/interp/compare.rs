@@ -52,13 +52,13 @@ impl Interp {
         {
             return self.equal(a, b);
         }
-        if a.len() != b.len() || a.parts().0.keys() != b.parts().0.keys() {
+        if a.len() != b.len() {
             return Ok(false);
         }
-        let values = b.parts().1;
-        for attr in a.parts().0.by_name() {
-            let slot = *attr as usize;
-            if !self.same_or_equal(a.parts().1[slot], values[slot])? {
+        // In the order of the symbols, names and values at once, as Nix does it: what comes before the first difference
+        // is evaluated, and what comes after it is not.
+        for (a, b) in a.iter().zip(b.iter()) {
+            if a.name != b.name || !self.same_or_equal(a.value, b.value)? {
                 return Ok(false);
             }
         }

@@ -16,6 +16,7 @@ impl Interp {
     pub(super) fn delay(&self, expr: &'static Expr, env: &'static Env) -> Value {
         let known = match expr {
             Expr::Const(value) => Some(*value),
+            Expr::Computed(node) => Some(node.delayed),
             // No value yet: the scope is being set up.
             Expr::Var { depth, slot, .. } => env.up((*depth).into()).get(*slot),
             Expr::Lambda(lambda) => return Value::closure(lambda, env),
@@ -63,6 +64,7 @@ impl Interp {
     #[inline]
     pub(super) fn delay_argument(&self, expr: &'static Expr, env: &'static Env) -> Value {
         let known = match expr {
+            Expr::Computed(node) => Some(node.value),
             Expr::SelectOne(_) | Expr::Select(_) => at_hand(expr, env).filter(|value| may_be_shared(*value)),
             Expr::Binary(operator @ (Operator::Add | Operator::Sub), pair) => small_sum(*operator, pair, env),
             _ => return self.delay(expr, env),
@@ -94,6 +96,7 @@ impl Interp {
 fn at_hand(expr: &'static Expr, env: &'static Env) -> Option<Value> {
     match expr {
         Expr::Const(value) => value.resolved(),
+        Expr::Computed(node) => Some(node.value),
         Expr::Var { depth, slot, .. } => env.up((*depth).into()).get(*slot)?.resolved(),
         Expr::Lazy(variable) => env.up(variable.depth.into()).get(variable.slot)?.resolved(),
         Expr::SelectOne(node) => attribute(at_hand(&node.base, env)?, &node.name),

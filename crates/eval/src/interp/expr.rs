@@ -14,6 +14,7 @@ impl Interp {
     pub(crate) fn eval(&self, expr: &'static Expr, env: &'static Env) -> Result<Value> {
         let known = match expr {
             Expr::Const(value) => value.resolved(),
+            Expr::Computed(node) => Some(node.value),
             Expr::Var { depth, slot, .. } => env.up((*depth).into()).get(*slot).and_then(Value::resolved),
             Expr::Lazy(variable) => env.up(variable.depth.into()).get(variable.slot).and_then(Value::resolved),
             _ => None,
@@ -30,6 +31,7 @@ impl Interp {
         loop {
             match expr {
                 Expr::Const(value) => return self.force(*value),
+                Expr::Computed(node) => return Ok(node.value),
                 Expr::Var { depth, slot, pos } => {
                     let value = env.up((*depth).into()).get(*slot).ok_or_else(|| wait::infinite_recursion(None))?;
                     return self.force(value).map_err(|error| error.at(*pos));
@@ -136,10 +138,14 @@ impl Interp {
 
     #[inline(never)]
     fn concat_lists(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
+        // All are evaluated before the first is looked at, as in C++ Nix.
+        let mut values = smallvec::SmallVec::<[Value; 8]>::new();
+        for item in operands.items {
+            values.push(self.eval(item, env)?);
+        }
         let mut lists = smallvec::SmallVec::<[List; 8]>::new();
-        for (item, pos) in operands.items.iter().zip(operands.positions) {
-            let list = self.eval(item, env)?;
-            let list = self.force_list(list).map_err(|error| error.at(*pos))?;
+        for (value, pos) in values.iter().zip(operands.positions) {
+            let list = self.force_list(*value).map_err(|error| error.at(*pos))?;
             if !list.is_empty() {
                 lists.push(list);
             }

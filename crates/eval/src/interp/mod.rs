@@ -14,11 +14,14 @@ pub(crate) mod stack;
 mod store_paths;
 mod wait;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use syntax::Span;
+use syntax::Position;
+
+use crate::builtins::Builtin;
+use crate::embedded;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::evaluator::Shared;
@@ -40,6 +43,8 @@ pub struct Interp {
     thread: u32,
     stack_limit: usize,
     depth: Cell<u32>,
+    /// Arguments that have failed while their builtin looks at the others, and whether it has come to them.
+    failed: RefCell<Vec<(Value, bool)>>,
 }
 
 static NEXT_THREAD: AtomicU32 = AtomicU32::new(1);
@@ -63,7 +68,7 @@ impl Stopper {
 impl Interp {
     pub(crate) fn new(shared: Arc<Shared>, stack_limit: usize) -> Interp {
         let thread = NEXT_THREAD.fetch_add(1, Ordering::Relaxed);
-        Interp { shared, thread, stack_limit, depth: Cell::new(0) }
+        Interp { shared, thread, stack_limit, depth: Cell::new(0), failed: RefCell::default() }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -208,7 +213,7 @@ impl Interp {
         Ok(())
     }
 
-    /// Evaluates `value` and everything in it. Sets and lists that contain themselves are fine.
+    /// Evaluates `value` and everything in it, attributes in the order of their symbols as Nix does. Sets and lists that contain themselves are fine.
     pub fn force_deep(&self, value: Value) -> Result<Value> {
         let mut seen = rustc_hash::FxHashSet::default();
         self.force_deep_unseen(value, &mut seen)
@@ -221,7 +226,7 @@ impl Interp {
         let value = self.force(value)?;
         match value.kind() {
             Kind::Attrs(attrs) if seen.insert(std::ptr::from_ref(attrs).addr()) => {
-                for attr in attrs.by_name() {
+                for attr in attrs.iter() {
                     self.force_deep_unseen(attr.value, seen).map_err(|error| {
                         error.within(format!("while evaluating the attribute '{}'", attr.name), attr.pos)
                     })?;
@@ -261,15 +266,27 @@ fn too_deep(message: String) -> Box<Error> {
 /// `{ file; line; column; }` of a position, as `builtins.unsafeGetAttrPos` gives it; `null` for no position, or one
 /// that is in no file.
 pub fn pos_value(pos: Pos) -> Value {
-    pos.resolve().map_or(Value::NULL, |(source, span)| position_value(source, span))
+    pos.resolve().map_or(Value::NULL, |(source, _)| position_value(source, pos))
 }
 
-pub(crate) fn position_value(source: &'static Source, span: Span) -> Value {
-    let Origin::File(_) = &source.origin else { return Value::NULL };
-    let start = source.lines().position(span.start);
+pub(crate) fn position_value(source: &'static Source, pos: Pos) -> Value {
+    let Origin::File(path) = &source.origin else { return Value::NULL };
+    // Lines are counted for those alone that ask for them, as in Nix.
+    let start = |builtin| {
+        let number = Value::int(pos.number().into());
+        Value::from(Thunk::new(Deferred::Apply(crate::heap::new(Value::builtin(builtin)), number)))
+    };
     let mut attrs = AttrsBuilder::with_capacity(3);
-    attrs.push(Symbol::FILE, Value::string(source.display_name()));
-    attrs.push(Symbol::LINE, Value::int(start.line.into()));
-    attrs.push(Symbol::COLUMN, Value::int(start.column.into()));
+    attrs.push(Symbol::FILE, Value::string(embedded::plain(paths::bytes(path))));
+    attrs.push(Symbol::LINE, start(&LINE));
+    attrs.push(Symbol::COLUMN, start(&COLUMN));
     attrs.finish().into()
+}
+
+static LINE: Builtin = Builtin::new("line", 1, 0b1, |interp, args| start_of(interp, args[0], |start| start.line));
+static COLUMN: Builtin = Builtin::new("column", 1, 0b1, |interp, args| start_of(interp, args[0], |start| start.column));
+
+fn start_of(interp: &Interp, pos: Value, part: fn(Position) -> u32) -> Result<Value> {
+    let start = Pos::numbered(interp.force_int(pos)?).start();
+    Ok(start.map_or(Value::NULL, |(_, start)| Value::int(part(start).into())))
 }

@@ -19,6 +19,9 @@ impl Interp {
             return self.sum(pair, env);
         }
         let left = self.eval(&pair.left, env)?;
+        if operator == Operator::Add && is_coerced(left) {
+            return self.append_to_coerced(left, pair, env);
+        }
         let right = self.eval(&pair.right, env)?;
         if let (Some(a), Some(b)) = (left.as_small_int(), right.as_small_int()) {
             return small_integers(operator, a, b).map_err(|error| error.at(pair.pos));
@@ -50,6 +53,10 @@ impl Interp {
             if let Kind::String(string) = sum.kind() {
                 pairs.push(pair);
                 return self.append_all(string, &pairs, env);
+            }
+            if is_coerced(sum) {
+                sum = self.append_to_coerced(sum, pair, env)?;
+                continue;
             }
             let right = self.eval(&pair.right, env)?;
             sum = self.plus(sum, right).map_err(|error| error.at(pair.pos))?;
@@ -108,16 +115,23 @@ impl Interp {
             (Kind::String(a), Kind::String(b)) => Ok(a.append(&[b.bytes()], union(a, b)).into()),
             (Kind::Path(path), _) => {
                 let tail = self.coerce_to_string(right, Coercion::PATH_PART)?;
-                self.append_to_path(path.bytes(), &[tail])
+                self.append_to_path(crate::embedded::plain(path.bytes()), &[tail])
             }
-            (first, _) => {
-                let copy_to_store = matches!(first, Kind::String(_));
-                let coercion = Coercion { copy_to_store, ..Coercion::STRING };
-                let a = self.coerce_to_string(left, coercion)?;
-                let b = self.coerce_to_string(right, coercion)?;
+            _ => {
+                let a = self.coerce_to_string(left, Coercion::STRING)?;
+                let b = self.coerce_to_string(right, Coercion::STRING)?;
                 Ok(a.append(&[b.bytes()], union(a, b)).into())
             }
         }
+    }
+
+    /// `+` of what stands for a string: it has to be one before the right side is evaluated.
+    #[cold]
+    fn append_to_coerced(&self, left: Value, pair: &'static Pair, env: &'static Env) -> Result<Value> {
+        let coerce = |value| self.coerce_to_string(value, Coercion::PATH_PART).map_err(|error| error.at(pair.pos));
+        let a = coerce(left)?;
+        let b = coerce(self.eval(&pair.right, env)?)?;
+        Ok(a.append(&[b.bytes()], union(a, b)).into())
     }
 
     #[inline(never)]
@@ -162,6 +176,13 @@ impl Interp {
         parts.iter().for_each(|part| bytes.extend_from_slice(part.bytes()));
         Ok(Value::path(paths::canonical(&bytes)))
     }
+}
+
+/// Whether a value is neither a number nor a string nor a path.
+#[inline]
+fn is_coerced(value: Value) -> bool {
+    value.as_small_int().is_none()
+        && !matches!(value.kind(), Kind::Int(_) | Kind::Float(_) | Kind::String(_) | Kind::Path(_))
 }
 
 fn union(a: &'static Str, b: &'static Str) -> Option<&'static Context> {

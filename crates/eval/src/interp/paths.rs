@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::embedded;
+
 /// The bytes of a path.
 pub fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
@@ -12,6 +14,11 @@ pub fn bytes(path: &Path) -> &[u8] {
 /// Bytes as a path.
 pub fn path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
+}
+
+/// A path as messages show it.
+pub fn shown(path: &Path) -> String {
+    String::from_utf8_lossy(&embedded::shown(bytes(path))).into_owned()
 }
 
 /// An absolute path without `.`, `..`, doubled and trailing slashes. Symbolic links are not looked at.

@@ -113,15 +113,17 @@ impl Interp {
 
     #[inline(never)]
     pub(super) fn update_all(&self, operands: &'static Operands, env: &'static Env) -> Result<Value> {
+        // From the right, as in C++ Nix.
         let mut sets = SmallVec::<[&'static Attrs; 8]>::new();
-        for (item, pos) in operands.items.iter().zip(operands.positions) {
+        for (item, pos) in operands.items.iter().zip(operands.positions).rev() {
             let value = self.eval(item, env)?;
             sets.push(self.force_attrs(value).map_err(|error| error.at(*pos))?);
         }
-        let Some((mut result, rest)) = sets.split_last().map(|(last, rest)| (*last, rest)) else {
+        let Some((last, rest)) = sets.split_first() else {
             return Ok(Attrs::empty().into());
         };
-        for set in rest.iter().rev() {
+        let mut result = *last;
+        for set in rest {
             count(|counters| &counters.updates, 1);
             result = Attrs::update(set, result);
         }

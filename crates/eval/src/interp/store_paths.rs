@@ -9,6 +9,7 @@ use nix_formats::placeholder;
 use nix_formats::store_path::StorePath;
 
 use super::{Interp, paths};
+use crate::embedded;
 use crate::error::{Error, Result};
 use crate::heap::{Context, Kind, Str, Value};
 use crate::host::{CopyPath, FileType, HostError, Wanted};
@@ -109,6 +110,15 @@ impl Interp {
     /// A path that can be read: what it refers to is built.
     pub fn readable_path(&self, value: Value) -> Result<PathBuf> {
         Ok(self.real_source(&self.built_path(value)?))
+    }
+
+    /// The path that a value names, if it is one of the file system.
+    pub fn physical_path(&self, value: Value) -> Result<PathBuf> {
+        let path = paths::path(self.coerce_to_path(value)?.bytes());
+        if embedded::has(paths::bytes(path)) {
+            return Err(Error::other(format!("'{}' is part of Wharf and has no physical path", paths::shown(path))));
+        }
+        Ok(path.to_owned())
     }
 
     /// The path that a value names, once what it refers to is built. Where it is below the copy of a source, the copy may

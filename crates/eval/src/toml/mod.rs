@@ -1,9 +1,11 @@
 //! TOML to a value, for `builtins.fromTOML`.
 
+mod reopened;
 mod version;
 
 use toml::Value as Toml;
-use toml::value::{Date, Datetime, Time};
+use toml::value::{Date, Datetime, Offset, Time};
+use toml_parser::Source;
 
 use crate::error::{Error, Result};
 use crate::heap::{AttrsBuilder, Value};
@@ -16,8 +18,17 @@ pub fn parse(text: &[u8], timestamps: bool) -> Result<Value> {
         .map_err(|error| Error::other(format!("the TOML text is not UTF-8 from byte {} on", error.valid_up_to())))?;
     let table: toml::Table = toml::from_str(text)
         .map_err(|error| Error::other(format!("the text is not TOML: {}", error.to_string().trim_end())))?;
-    if let Some((what, at)) = version::newer_than_1_0(text) {
-        let line = text[..at].matches('\n').count() + 1;
+    let line = |at: usize| text[..at].matches('\n').count() + 1;
+    let source = Source::new(text);
+    let tokens = source.lex().into_vec();
+    if let Some(at) = reopened::reopening_key(source, &tokens) {
+        let line = line(at);
+        return Err(Error::other(format!(
+            "the text is not TOML: line {line} has a dotted key that adds to a table with a header of its own"
+        )));
+    }
+    if let Some((what, at)) = version::newer_than_1_0(text, &tokens) {
+        let line = line(at);
         return Err(Error::other(format!(
             "the text is not TOML 1.0: line {line} has {what}, which is new in TOML 1.1"
         )));
@@ -31,6 +42,9 @@ fn convert(toml: Toml, timestamps: bool) -> Result<Value> {
         Toml::Integer(value) => Value::int(value),
         Toml::Float(value) => Value::float(value),
         Toml::Boolean(value) => Value::bool(value),
+        Toml::Datetime(Datetime { time: Some(Time { second: None, .. }), .. }) => {
+            return Err(Error::other("the TOML text has a time without seconds, which is new in TOML 1.1"));
+        }
         Toml::Datetime(time) if timestamps => {
             let mut attrs = AttrsBuilder::with_capacity(2);
             attrs.push(Symbol::intern("_type"), Value::string("timestamp"));
@@ -65,7 +79,11 @@ fn without_nul(text: &str) -> Result<&str> {
 fn print_time(datetime: &Datetime) -> String {
     let date = datetime.date.map(|Date { year, month, day }| format!("{year:04}-{month:02}-{day:02}"));
     let time = datetime.time.map(print_clock);
-    let offset = datetime.offset.map(|offset| offset.to_string()).unwrap_or_default();
+    let offset = match datetime.offset {
+        None => String::new(),
+        Some(Offset::Z | Offset::Custom { minutes: 0 }) => "Z".to_owned(),
+        Some(offset) => offset.to_string(),
+    };
     let joined: Vec<String> = date.into_iter().chain(time).collect();
     joined.join("T") + &offset
 }
@@ -79,4 +97,18 @@ fn print_clock(time: Time) -> String {
         _ => format!(".{nanos:09}"),
     };
     format!("{:02}:{:02}:{:02}{fraction}", time.hour, time.minute, time.second.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn times_are_those_of_toml_1_0() {
+        assert!(parse(b"a = 07:32:00", true).is_ok());
+        for text in ["a = 07:32", "a = 1979-05-27T07:32Z"] {
+            let error = parse(text.as_bytes(), true).expect_err(text);
+            assert!(error.message.contains("TOML 1.1"), "{}", error.message);
+        }
+    }
 }

@@ -15,11 +15,13 @@ impl Parser<'_> {
     pub(super) fn function(&mut self) -> Parsed<Option<Piece>> {
         let start = self.token.span;
         let (arg, formals) = if self.at(Kind::Ident) {
-            match self.peek().kind {
-                Kind::Colon => (Some(self.argument()), None),
-                Kind::At => (Some(self.argument()), Some(self.pattern_after_at()?)),
+            let has_pattern = match self.peek().kind {
+                Kind::Colon => false,
+                Kind::At => true,
                 _ => return Ok(None),
-            }
+            };
+            self.bump();
+            (Some(start), if has_pattern { Some(self.pattern_after_at()?) } else { None })
         } else if self.pattern_begins() {
             let formals = self.pattern()?;
             let arg = if self.eat(Kind::At) { Some(self.argument_after_at()?) } else { None };
@@ -27,13 +29,16 @@ impl Parser<'_> {
         } else {
             return Ok(None);
         };
-        if let (Some((name, span)), Some(formals)) = (arg, formals) {
-            self.check_argument(name, span, formals.list);
+        if let (Some(span), Some(formals)) = (arg, formals) {
+            self.check_argument(span, formals.list);
         }
         self.colon(formals.is_some() && arg.is_none())?;
         let body = self.expression()?;
+        // The name of the argument is met after the body, and that of a formal after its default: the order of the
+        // names is that of Nix's parser, since it can be seen in the order in which `==` evaluates attributes.
+        let arg = arg.map(|span| self.name_at(span));
         let id = LambdaId(self.ast.lambdas.len() as u32);
-        self.ast.lambdas.push(Lambda { arg: arg.map(|(name, _)| name), formals, body: body.id, name: None });
+        self.ast.lambdas.push(Lambda { arg, formals, body: body.id, name: None });
         Ok(Some(self.piece(Node::Lambda(id), start.to(body.span))))
     }
 
@@ -48,18 +53,13 @@ impl Parser<'_> {
         Err(self.fail(error))
     }
 
-    /// Takes the current name.
-    fn argument(&mut self) -> (Name, Span) {
-        let argument = (self.token_name(), self.token.span);
-        self.bump();
-        argument
-    }
-
-    fn argument_after_at(&mut self) -> Parsed<(Name, Span)> {
+    fn argument_after_at(&mut self) -> Parsed<Span> {
         if !self.at(Kind::Ident) {
             return Err(self.unexpected("a name for the whole argument after '@'"));
         }
-        Ok(self.argument())
+        let span = self.token.span;
+        self.bump();
+        Ok(span)
     }
 
     fn pattern_after_at(&mut self) -> Parsed<Formals> {
@@ -97,8 +97,10 @@ impl Parser<'_> {
                 let error = self.expected("the name of an argument, '...' or '}'").label(open, "in this pattern");
                 return Err(self.fail(error));
             }
-            let (name, span) = self.argument();
+            let span = self.token.span;
+            self.bump();
             let default = if self.eat(Kind::Question) { Some(self.expression()?.id) } else { None };
+            let name = self.name_at(span);
             list.push(Formal { name, span, default });
             if !self.eat(Kind::Comma) {
                 break;
@@ -126,9 +128,10 @@ impl Parser<'_> {
         }
     }
 
-    fn check_argument(&mut self, name: Name, span: Span, list: Run) {
-        let first = self.ast.formals(list).iter().find(|formal| formal.name == name).map(|formal| formal.span);
-        if let Some(first) = first {
+    fn check_argument(&mut self, span: Span, list: Run) {
+        let text = &self.source[span.start as usize..span.end as usize];
+        let same = self.ast.formals(list).iter().find(|formal| self.ast.name(formal.name) == text);
+        if let Some(Formal { name, span: first, .. }) = same.copied() {
             self.duplicate_argument(name, span.max_start(first), span.min_start(first));
         }
     }

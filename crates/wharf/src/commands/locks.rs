@@ -123,9 +123,8 @@ fn unknown(name: &str, what: &What, known: &BTreeSet<String>) -> Failure {
 
 /// Locks the flake around a directory.
 fn lock_inputs(what: &What, options: &LockOptions, refresh: bool, settings: &Settings) -> Result<LockReport, Failure> {
-    let nix = NixOptions::default().resolve(target::language()).map_err(Failure::usage)?;
     let progress = progress::observer(settings);
-    let mut project_options = target::options(settings, nix, &BuildArguments::default(), progress)?;
+    let mut project_options = target::options(settings, &NixOptions::default(), &BuildArguments::default(), progress)?;
     if refresh {
         project_options.fetching.lifetime = Lifetime(0);
     }

@@ -262,7 +262,8 @@ mod tests {
         assert_eq!((asked.mode, asked.are_expressions), (Mode::Evaluate, true));
         assert_eq!((asked.operands, asked.attributes), (vec!["1+1".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(asked.arguments.len(), 1);
-        let resolved = asked.nix.resolve(eval::Settings::default()).unwrap();
+        let resolved =
+            asked.nix.resolve(&nix_formats::nix_conf::NixConf::default(), eval::Settings::default()).unwrap();
         assert!(resolved.restricted && !resolved.evaluation.pure);
         assert!(request("--parse -").from_stdin);
         assert_eq!(request("-j auto --cores 0 -Q --log-format raw --eval").mode, Mode::Evaluate);

@@ -1,12 +1,13 @@
 //! What `nix-instantiate` does with expressions.
 
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use eval::print::plain;
 use eval::xml::XmlOptions;
-use eval::{Attrs, AttrsBuilder, Interp, Origin, StrBuilder, Symbol, Value, json, xml};
+use eval::{Attrs, AttrsBuilder, Interp, Origin, SearchPathEntry, StrBuilder, Symbol, Value, json, xml};
 use project::{Argument, Derived, Error, Project, instantiable};
 use store::daemon::DaemonOptions;
 use store::progress::Progress;
@@ -26,10 +27,11 @@ struct Expression {
 
 /// Does what is asked, and gives what is to be printed.
 pub(super) fn perform(request: &Request, settings: &Settings, progress: Arc<dyn Progress>) -> Result<Vec<u8>, Failure> {
-    let nix = request.nix.resolve(target::language()).map_err(Failure::usage)?;
-    nix.unknown.iter().for_each(|unknown| progress.warn(unknown));
-    let mut options = target::options(settings, nix, &request.build, progress)?;
+    let mut options = target::options(settings, &request.nix, &request.build, progress)?;
     let includes = request.includes.iter().map(|entry| target::search_path_entry(entry));
+    if settings.environment.nix_path.is_none() && options.evaluation.search_path.is_empty() {
+        options.evaluation.search_path = channels(settings);
+    }
     options.evaluation.search_path.splice(0..0, includes);
     options.write = request.writes();
     // Every derivation is the one that Nix makes.
@@ -60,6 +62,17 @@ pub(super) fn perform(request: &Request, settings: &Settings, progress: Arc<dyn 
     Ok(printed)
 }
 
+/// The search path where nobody says any: the channels that this user or root has.
+fn channels(settings: &Settings) -> Vec<SearchPathEntry> {
+    let root = Path::new("/nix/var/nix/profiles/per-user/root/channels");
+    let own = settings.environment.home.as_ref().map(|home| ("", home.join(".nix-defexpr/channels")));
+    own.into_iter()
+        .chain([("nixpkgs", root.join("nixpkgs")), ("", root.to_owned())])
+        .filter(|(_, path)| path.exists())
+        .map(|(prefix, path)| SearchPathEntry { prefix: prefix.to_owned(), path: path.display().to_string() })
+        .collect()
+}
+
 struct Work<'a> {
     request: &'a Request,
     here: PathBuf,
@@ -72,8 +85,8 @@ impl Work<'_> {
         project.interpret(|interp| {
             for name in &self.request.operands {
                 let found = self.eval_text(interp, "«find file»", &find_file(name))?;
-                let path = interp.coerce_to_string(found, eval::Coercion::PATH_PART)?;
-                out.extend_from_slice(path.bytes());
+                let path = interp.physical_path(found)?;
+                out.extend_from_slice(path.as_os_str().as_bytes());
                 out.push(b'\n');
             }
             Ok(())
@@ -249,7 +262,7 @@ impl Work<'_> {
 
     fn path_of(&self, interp: &Interp, text: &str) -> Result<PathBuf, Error> {
         let found = self.eval_text(interp, "«operand»", text)?;
-        Ok(PathBuf::from(&*interp.coerce_to_string(found, eval::Coercion::PATH_PART)?.text()))
+        Ok(PathBuf::from(&*interp.coerce_to_path(found)?.text()))
     }
 
     fn eval_text(&self, interp: &Interp, name: &str, text: &str) -> Result<Value, Error> {

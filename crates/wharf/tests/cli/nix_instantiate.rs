@@ -65,6 +65,13 @@ fn values_are_printed_in_every_form() {
         (&["--eval", "--strict", "-E", "{ a = 1 + 1; }"], "{ a = 2; }\n"),
         (&["--eval", "-E", "{ f = x: x; l = [ (x: x) ]; }.l"], "[ <CODE> ]\n"),
         (&["--eval", "--strict", "-E", "{ f = x: x; }"], "{ f = <LAMBDA>; }\n"),
+        (&["--eval", "-E", "[ builtins.map map (-1) builtins.storeDir ]"], "[ <CODE> <PRIMOP> <CODE> <CODE> ]\n"),
+        (
+            &["--eval", "-E", "let n = -1; in builtins.seq n { inherit n; m = builtins.map; }"],
+            "{ m = <CODE>; n = -1; }\n",
+        ),
+        (&["--eval", "<nix/fetchurl.nix>"], "<LAMBDA>\n"),
+        (&["--eval", "-E", "<nix/fetchurl.nix>"], "<nix/fetchurl.nix>\n"),
         (&["--eval", "--json", "-E", "{ a = [ 1 null ]; }"], "{\"a\":[1,null]}\n"),
         (&["--eval", "--raw", "-E", "\"a\\nb\""], "a\nb"),
         (
@@ -105,6 +112,36 @@ fn files_are_found_as_nix_finds_them() {
     assert_eq!(found, format!("{expected}\n{expected}\n"));
     assert!(place.fails(&["--eval", "none.nix"]).contains("none.nix"));
     assert!(place.fails(&["--find-file", "none"]).contains("'none'"));
+    assert!(place.fails(&["--find-file", "nix/fetchurl.nix"]).contains("no physical path"));
+    // The search path is shown as it was given.
+    let shown = "[ { path = \"lib\"; prefix = \"l\"; } { path = \"./below/..\"; prefix = \"\"; } ]\n";
+    assert_eq!(
+        place.prints(&["--eval", "--strict", "-E", "builtins.nixPath", "-I", "l=lib", "-I", "./below/.."]),
+        shown
+    );
+    place.write("position.nix", "builtins.unsafeGetAttrPos \"a\" { a = 1; }");
+    let file = place.path().join("position.nix").display().to_string();
+    let position = format!("{{ column = <CODE>; file = \"{file}\"; line = <CODE>; }}\n");
+    assert_eq!(place.prints(&["--eval", "position.nix"]), position);
+}
+
+#[test]
+fn settings_of_files_and_variables_count() {
+    let place = Place::new();
+    let with = |config: &str, arguments: &[&str]| {
+        let output = place.command(arguments).env("NIX_CONFIG", config).output().unwrap();
+        let (stdout, stderr) = text(&output);
+        if output.status.success() { stdout } else { stderr }
+    };
+    let pipe = ["--eval", "-E", "1 |> (x: x + 1)"];
+    assert_eq!(with("extra-experimental-features = pipe-operators levitation", &pipe), "2\n");
+    let off = ["--eval", "--experimental-features", "flakes", "-E", "1 |> (x: x + 1)"];
+    assert!(with("experimental-features = pipe-operators", &off).contains("pipe-operators"));
+    let system = ["--eval", "-E", "builtins.currentSystem"];
+    assert_eq!(with("system = riscv64-linux", &system), "\"riscv64-linux\"\n");
+    let path = ["--eval", "--strict", "-E", "builtins.nixPath"];
+    assert_eq!(with("nix-path = x=/y", &path), "[ { path = \"/y\"; prefix = \"x\"; } ]\n");
+    assert!(with("pure-eval = perhaps", &path).contains("pure-eval"));
 }
 
 #[test]

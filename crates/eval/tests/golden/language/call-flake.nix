@@ -10,7 +10,7 @@ let
     };
   };
   source = name: { sourceInfo = { outPath = ../data/flakes + "/${name}"; rev = "rev of ${name}"; }; dir = ""; };
-  flake = import /__corepkgs__/call-flake.nix {
+  flake = import ../../../src/builtins/call-flake.nix {
     inherit lock;
     sources = { root = source "root"; dep = source "dep"; data = source "data"; };
   };
