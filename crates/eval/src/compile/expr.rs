@@ -370,7 +370,6 @@ fn plain_operator(operator: BinaryOp) -> Operator {
     }
 }
 
-/// Scopes nest no deeper than the parser lets brackets and functions nest.
 /// The code of an expression whose value is known although it has to be computed.
 fn computed(value: Value) -> Expr {
     static VALUE: Builtin = Builtin::new("computed", 1, 0, |_, args| Ok(args[0]));
@@ -380,6 +379,7 @@ fn computed(value: Value) -> Expr {
     Expr::Computed(heap::new(Computed { value, delayed }))
 }
 
+/// Scopes nest no deeper than the parser lets brackets and functions nest.
 fn levels(depth: u32) -> u16 {
     const { assert!(syntax::MAX_DEPTH * 2 < u16::MAX as u32) };
     depth as u16
