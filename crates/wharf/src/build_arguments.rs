@@ -65,6 +65,9 @@ pub(crate) struct BuildArguments {
     /// off, all of it for all
     #[arg(long, value_name = "on|relaxed|off", default_value = "on", hide_default_value = true)]
     sandbox: SandboxArgument,
+    /// Build nothing where the kernel refuses what a sandbox is made of, rather than without one
+    #[arg(long)]
+    no_sandbox_fallback: bool,
     #[command(flatten)]
     machines: MachineArguments,
     #[command(flatten)]
@@ -107,6 +110,7 @@ impl BuildArguments {
             SandboxArgument::Relaxed => build::Isolation::Relaxed,
             SandboxArgument::Off => build::Isolation::Off,
         };
+        options.sandbox_fallback = !self.no_sandbox_fallback && conf.flag("sandbox-fallback") != Some(false);
         options.watch.output = self.max_build_log_size.filter(|limit| *limit > 0);
         options
     }
@@ -149,6 +153,9 @@ impl BuildArguments {
             SandboxArgument::On => {}
             SandboxArgument::Relaxed => named.push(("sandbox".to_owned(), "relaxed".to_owned())),
             SandboxArgument::Off => named.push(("sandbox".to_owned(), "false".to_owned())),
+        }
+        if self.no_sandbox_fallback {
+            named.push(("sandbox-fallback".to_owned(), "false".to_owned()));
         }
         for (name, limit) in [("timeout", self.timeout), ("max-build-log-size", self.max_build_log_size)] {
             named.extend(limit.map(|limit| (name.to_owned(), limit.to_string())));
