@@ -168,7 +168,7 @@ impl BuildArguments {
             substitute: !settings.offline && conf.flag("substitute") != Some(false),
             silence: self.max_silent_time.or_else(|| conf.number("max-silent-time")).unwrap_or(0),
             settings: named,
-            take_unsigned: false,
+            ..DaemonOptions::default()
         }
     }
 }
