@@ -5,6 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix_formats::content_address::Method;
+use nix_formats::hash::HashAlgo;
+use store::fs_nar::everything;
 use store::local::VerifyOptions;
 use store::progress::Silent;
 use store::{LocalStore, Store, StoreError};
@@ -30,6 +33,9 @@ fn error(root: &Path) -> StoreError {
     LocalStore::open(root).and_then(|store| store.all_paths()).unwrap_err()
 }
 
+/// Something that is done to a database.
+type Damage = fn(&Path);
+
 /// Types what an error says after this.
 fn type_what_follows(message: &str, lead: &str) {
     let command = message.split_once(lead).unwrap_or_else(|| panic!("{message}")).1;
@@ -48,7 +54,7 @@ fn usable_again(root: &Path) {
 
 #[test]
 fn a_damaged_database_is_begun_anew_as_the_error_says() {
-    let damage: [(&str, fn(&Path)); 6] = [
+    let damage: [(&str, Damage); 6] = [
         ("is damaged", |file| fs::write(file, "this is not a database, but a text that is long enough").unwrap()),
         ("is damaged", |file| {
             let bytes = fs::read(file).unwrap();
@@ -144,6 +150,63 @@ fn directories_that_are_gone_are_missed() {
     assert_eq!(store.verify(VerifyOptions { contents: false, repair: true }, &Silent).unwrap().len(), 2);
     drop(store);
     usable_again(&root);
+}
+
+/// Names the directory in which the child of the test below works.
+const SMALL_DISK: &str = "WHARF_TEST_SMALL_DISK";
+
+/// Not a test of its own: what the child process of the next one does on its small disk.
+#[test]
+fn on_a_small_disk() {
+    let Some(place) = std::env::var_os(SMALL_DISK).map(PathBuf::from) else { return };
+    let disk = place.join("disk");
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "small"]).arg(&disk).status().unwrap();
+    assert!(mount.success());
+    let store = LocalStore::open(&disk).unwrap();
+    let first = store.add_text("first", b"1", &BTreeSet::new()).unwrap();
+    let (source, full) = (place.join("source"), disk.join("filler"));
+    let add = || store.add_tree("big", &source, Method::Nar, HashAlgo::Sha256, &mut everything);
+    let whole = || store.verify(VerifyOptions { contents: true, repair: false }, &Silent).unwrap();
+    // The object alone is too large, then the disk is full of something else.
+    fs::write(source.join("big"), vec![1; 9 << 20]).unwrap();
+    for round in 0..2 {
+        let error = add().unwrap_err();
+        assert!(error.is_disk_full(), "{error}");
+        assert!(error.to_string().contains(disk.to_str().unwrap()), "{error}");
+        assert!(whole().is_empty() && store.all_paths().unwrap().len() == 1, "{round}");
+        fs::write(source.join("big"), vec![1; 1 << 20]).unwrap();
+        let mut filler = fs::File::create(&full).unwrap();
+        while std::io::Write::write_all(&mut filler, &[7; 4096]).is_ok() {}
+    }
+    // Not even the database has room.
+    let mut last = Ok(first);
+    for number in 0..200 {
+        last = store.add_text(&format!("t{number}"), &[b'x'; 4096], &BTreeSet::new());
+        if last.is_err() {
+            break;
+        }
+    }
+    let error = last.unwrap_err();
+    assert!(error.is_disk_full(), "{error}");
+    fs::remove_file(&full).unwrap();
+    assert!(whole().is_empty());
+    add().unwrap();
+    assert!(whole().is_empty());
+}
+
+#[test]
+fn a_full_disk_is_named_and_nothing_is_registered() {
+    let (place, _) = closed_store();
+    fs::create_dir_all(place.path().join("disk")).unwrap();
+    fs::create_dir_all(place.path().join("source")).unwrap();
+    let mut child = Command::new("unshare");
+    child.arg("-rm").arg(std::env::current_exe().unwrap()).args(["--exact", "damage::on_a_small_disk", "--nocapture"]);
+    let Ok(output) = child.env(SMALL_DISK, place.path()).output() else {
+        assert!(std::env::var_os("WHARF_REQUIRE_PEERS").is_none_or(|value| value != "1"), "unshare is not installed");
+        return println!("skipped: needs unshare");
+    };
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
 #[test]
