@@ -9,6 +9,7 @@ use store::daemon::{DaemonAddress, DaemonOptions};
 
 use crate::daemon::MachineArguments;
 use crate::failure::Failure;
+use crate::nix_conf::Given;
 use crate::settings::Settings;
 use crate::substituters::SubstituterArguments;
 
@@ -120,6 +121,7 @@ impl BuildArguments {
         &self,
         settings: &Settings,
         conf: &NixConf,
+        given: &Given,
     ) -> Result<(Option<project::Daemon>, project::Machines), Failure> {
         match settings.daemon() {
             None => Ok((None, self.machines.resolve(conf, settings)?)),
@@ -137,7 +139,7 @@ impl BuildArguments {
                     ))
             }
             Some(address) => {
-                let options = self.daemon_options(conf, settings);
+                let options = self.daemon_options(conf, settings, given);
                 let daemon = project::Daemon { address: address.clone(), options };
                 Ok((Some(daemon), project::Machines::default()))
             }
@@ -145,9 +147,10 @@ impl BuildArguments {
     }
 
     /// The same as for this machine, for a daemon, which is told what the user says, and what Nix would tell it.
-    fn daemon_options(&self, conf: &NixConf, settings: &Settings) -> DaemonOptions {
+    fn daemon_options(&self, conf: &NixConf, settings: &Settings, given: &Given) -> DaemonOptions {
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-        let mut named = self.machines.settings();
+        let mut named = given.to_vec();
+        named.extend(self.machines.settings());
         named.extend(self.substituters.settings());
         match self.sandbox {
             SandboxArgument::On => {}
