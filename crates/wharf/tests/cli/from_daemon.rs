@@ -90,6 +90,11 @@ fn an_image_goes_to_a_registry_and_into_containers() {
     command.env_clear().env("HOME", own.path()).env("PATH", "/usr/bin:/bin").env("WHARF_STORE", "own");
     let theirs = succeed(command.args(["push", "image.nix", &reference]).current_dir(own.path()));
     assert!(theirs.contains(digest) && theirs.contains("up to date"), "{theirs}");
+    // The link to its archive stands for the image.
+    let built = user.ok(&["build", "--json", "image.nix"]).0;
+    let image = serde_json::from_str::<Value>(&built).unwrap()["results"][0]["outPath"].as_str().unwrap().to_owned();
+    assert_eq!(user.ok(&["store", "path-info", "./result"]).0, image);
+    assert!(user.ok(&["store", "ls", "-R", "./result"]).0.contains("./image.json"));
     // Its manifest is for a service, and it runs.
     let registry_path = format!("{}/team", registry.host());
     let manifest = user.ok(&["render", "containers.nix", "--target", "compose", "--registry", &registry_path]).0;
