@@ -100,7 +100,6 @@ fn an_image_goes_to_a_registry_and_into_containers() {
     let manifest = user.ok(&["render", "containers.nix", "--target", "compose", "--registry", &registry_path]).0;
     assert!(manifest.contains(&format!("{registry_path}/web@{digest}")), "{manifest}");
     assert_eq!(user.ok(&["run", "image.nix"]).0, "from the daemon");
-    assert_eq!(user.ok(&["run", "--network=none", &format!("docker://{reference}")]).0, "from the daemon");
 }
 
 #[test]
@@ -123,11 +122,11 @@ fn objects_are_copied_and_looked_at() {
     user.ok(&["store", "push", &cache, "--secret-key", "secret", &path]);
     assert_eq!(user.ok(&["store", "path-info", "--cache", &cache, &path]).0, path);
     user.ok(&["store", "copy", "--to", "./other", &path]);
-    assert_eq!(user.ok(&["--store", "./other", "store", "cat", &path, "file"]).0, "content");
+    assert_eq!(user.ok(&["--store", "./other", "store", "cat", &format!("{path}/file")]).0, "content");
     user.ok(&["store", "gc"]);
     assert!(!user.daemon.root().join(&path[1..]).exists());
     user.ok(&["store", "copy", "--from", "./other", &path]);
-    assert_eq!(user.ok(&["store", "ls", "-R", &path]).0, ".\n./file");
+    assert_eq!(user.ok(&["store", "ls", "-R", &path]).0, "./file");
     user.ok(&["store", "gc"]);
     user.ok(&["store", "copy", "--from", &cache, &path]);
     assert_eq!(user.ok(&["store", "why-depends", &path, &path]).0, path);
