@@ -223,7 +223,7 @@ mod tests {
         let mut cgroups = Cgroups::default();
         let directory = root.join(format!("wharf-{name}"));
         cgroups.limit(&hierarchy.unified_parent().unwrap(), &name, "cgroup.max.depth", 3).unwrap();
-        assert_eq!(cgroups.directories(), [directory.clone()]);
+        assert_eq!(cgroups.directories(), std::slice::from_ref(&directory));
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         fs::write(directory.join("cgroup.procs"), child.id().to_string()).unwrap();
         let inside = fs::read_to_string(format!("/proc/{}/cgroup", child.id())).unwrap();

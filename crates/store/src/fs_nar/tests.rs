@@ -82,10 +82,13 @@ fn truncated_nars_are_refused_everywhere() {
     }
 }
 
+/// Begins an entry.
+type Maker = fn(&mut Restorer) -> Result<(), TreeError>;
+
 #[test]
 fn entries_that_the_file_system_takes_for_one_are_named() {
     // No file system that folds names is at hand; to this one, equal names are what folded ones are to another.
-    let makers: [fn(&mut Restorer) -> Result<(), TreeError>; 3] = [
+    let makers: [Maker; 3] = [
         |restorer| restorer.open_file(false, 0),
         |restorer| restorer.symlink(b"x"),
         |restorer| restorer.open_directory(),
