@@ -28,7 +28,8 @@ pub(crate) struct BuildUser {
 
 impl BuildUser {
     /// One that is free. `None` for an ordinary user, and for one who is root of a few ids only: then the builder is who we are.
-    pub fn acquire(group: &str, own_pool: &Path) -> Result<Option<Self>, BuildError> {
+    /// Without a sandbox (`members_only`), only a member of the group can make something in the store; `None` if there is none.
+    pub fn acquire(group: &str, own_pool: &Path, members_only: bool) -> Result<Option<Self>, BuildError> {
         if IdMap::own().is_none() {
             return Ok(None);
         }
@@ -37,14 +38,18 @@ impl BuildUser {
         made.map_err(BuildError::file("create the directory", pool))?;
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let members = members(group, &text("/etc/group"), &text("/etc/passwd"));
-        let free = (0..FREE).map(|number| FIRST_FREE + number * FREE_STEP).map(|id| (id, id));
+        if members_only && members.is_empty() {
+            return Ok(None);
+        }
+        let free =
+            (0..if members_only { 0 } else { FREE }).map(|number| FIRST_FREE + number * FREE_STEP).map(|id| (id, id));
         for (user, group) in members.into_iter().chain(free) {
             let path = pool.join(user.to_string());
             if let Some(lock) = try_lock(&path)? {
                 return Ok(Some(Self { user, group, _lock: lock }));
             }
         }
-        // More builders than there are processors anywhere.
+        // More builders than the group has members, or than there are processors anywhere.
         Err(BuildError::file("find a free build user in", pool)(std::io::Error::from(std::io::ErrorKind::ResourceBusy)))
     }
 

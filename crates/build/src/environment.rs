@@ -11,19 +11,22 @@ use crate::attributes::Attributes;
 use crate::options::Options;
 use crate::rules::Rules;
 
-/// Where the builder finds itself, inside the sandbox.
+/// Where the builder finds itself in a sandbox.
 pub(crate) const BUILD_DIRECTORY: &str = "/build";
 
 /// What a builder is given beside its arguments.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     pub variables: BTreeMap<BString, BString>,
+    /// The build directory, as the builder sees it.
+    pub directory: String,
     /// Files in the build directory, by name.
     pub files: BTreeMap<BString, Vec<u8>>,
 }
 
 /// The environment of an ordinary builder. `graphs` are the texts of the exported graphs by file name, and
-/// `structured` the JSON with everything in it, which replaces the variables.
+/// `structured` the JSON with everything in it, which replaces the variables. `directory` is the build directory, as the
+/// builder sees it.
 pub(crate) fn environment(
     attributes: &Attributes,
     rules: &Rules,
@@ -31,8 +34,9 @@ pub(crate) fn environment(
     fixed: bool,
     graphs: BTreeMap<String, String>,
     structured: Option<&crate::structured::Documents>,
+    directory: &str,
 ) -> Environment {
-    let mut result = Environment::default();
+    let mut result = Environment { directory: directory.to_owned(), ..Environment::default() };
     result.set("PATH", "/path-not-set");
     result.set("HOME", "/homeless-shelter");
     result.set("NIX_STORE", nix_formats::STORE_DIR);
@@ -48,7 +52,7 @@ pub(crate) fn environment(
         }
     }
     for name in ["NIX_BUILD_TOP", "TMPDIR", "TEMPDIR", "TMP", "TEMP", "PWD"] {
-        result.set(name, BUILD_DIRECTORY);
+        result.set(name, directory);
     }
     if fixed {
         // What it makes is checked afterwards, so it need not do so itself, and it may look outside.
@@ -81,7 +85,7 @@ impl Environment {
     }
 
     fn file(&mut self, variable: impl AsRef<[u8]>, file: &str, contents: &[u8]) {
-        self.variables.insert(variable.as_ref().into(), format!("{BUILD_DIRECTORY}/{file}").into());
+        self.variables.insert(variable.as_ref().into(), format!("{}/{file}", self.directory).into());
         self.files.insert(file.into(), contents.to_vec());
     }
 }

@@ -82,6 +82,16 @@ pub enum BuildError {
         /// What it says.
         message: String,
     },
+    /// The kernel refuses what a sandbox is made of, and it cannot be done without.
+    #[error("cannot run the builder of '{}': {refusal}. {}", derivation.to_absolute(), sentence(problem))]
+    Unconfined {
+        /// The derivation.
+        derivation: StorePath,
+        /// The kernel's answer, and what to do about it.
+        refusal: String,
+        /// Why it cannot be done without.
+        problem: String,
+    },
     /// The builder could not be started.
     #[error("cannot start the builder of '{}': {source}", derivation.to_absolute())]
     Start {
@@ -222,6 +232,12 @@ impl std::fmt::Display for Failure {
 
 fn with_features(features: &[String]) -> String {
     if features.is_empty() { String::new() } else { format!(" with the features {}", features.join(", ")) }
+}
+
+/// With a capital letter.
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
 fn list(errors: &[BuildError]) -> String {

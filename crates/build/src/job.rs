@@ -14,12 +14,14 @@ use store::progress::{Activity, Outcome, Task};
 use crate::attributes::Attributes;
 use crate::builder::Builder;
 use crate::builtin::{BuiltinContext, BuiltinOutput};
+use crate::confinement::Confinement;
 use crate::error::{BuildError, Failure};
 use crate::graph::{self, Node};
 use crate::log::{BuildLog, log_path};
 use crate::needs::Needs;
 use crate::options::Isolation;
 use crate::rules::Rules;
+use crate::unconfined::Places;
 use crate::workplace::Workplace;
 use crate::{dynamic, floating, ordinary, outputs};
 
@@ -34,6 +36,8 @@ pub(crate) struct Job<'a> {
     pub fixed: bool,
     /// Whether the builder sees the machine.
     pub open: bool,
+    /// How far it is kept apart from the machine.
+    pub confinement: Confinement,
     /// Everything of this build is below it; it has the store's file system and is removed in the end.
     pub directory: PathBuf,
 }
@@ -53,6 +57,7 @@ pub(crate) fn run(builder: &Builder, node: &Node, cancelled: &OwnedFd) -> Result
     }
     let staging = store.staging()?;
     let job = Job::prepare(&builder.place, node, staging.path().to_owned())?;
+    let places = Places::clear(&job, &missing)?;
     let task = Task::start(&*builder.place.progress, Activity::Build, &node.derivation.name, None);
     let made = job.build(&task, cancelled)?;
     if dynamic::is_floating(&node.derivation) {
@@ -66,6 +71,7 @@ pub(crate) fn run(builder: &Builder, node: &Node, cancelled: &OwnedFd) -> Result
         true => outputs::compare(&job, &made, &infos)?,
         false => outputs::install(&job, &made, infos, &missing, store)?,
     }
+    places.keep();
     task.finish(Outcome::Done);
     Ok(())
 }
@@ -109,8 +115,12 @@ impl<'a> Job<'a> {
             Isolation::Relaxed => rules.no_sandbox,
             Isolation::Off => true,
         };
-        let job = Job { place, node, rules, attributes, inputs, fixed, open, directory };
+        let confinement = Confinement::Full;
+        let mut job = Job { place, node, rules, attributes, inputs, fixed, open, confinement, directory };
         job.check_machine()?;
+        if job.builtin().is_none() {
+            job.confinement = Confinement::of(place, &node.path)?;
+        }
         let store = job.store_directory();
         std::fs::create_dir(&store).map_err(BuildError::file("create the directory", &store))?;
         Ok(job)
@@ -123,7 +133,15 @@ impl<'a> Job<'a> {
 
     /// Where an output is made.
     pub fn staged(&self, output: &StorePath) -> PathBuf {
-        self.store_directory().join(output.base_name())
+        match self.is_unconfined() {
+            true => self.place.store.real_path(output),
+            false => self.store_directory().join(output.base_name()),
+        }
+    }
+
+    /// Whether the builder runs in no namespace.
+    pub fn is_unconfined(&self) -> bool {
+        self.confinement == Confinement::Nothing
     }
 
     /// An output that cannot be accepted.

@@ -25,6 +25,7 @@ mod buildenv;
 mod builder;
 mod builtin;
 mod checks;
+mod confinement;
 mod content_addressed;
 mod daemon;
 mod difference;
@@ -53,6 +54,7 @@ mod schedule;
 mod structured;
 mod substitute;
 mod traces;
+mod unconfined;
 mod workplace;
 
 pub use attributes::{AttributeError, Attributes};

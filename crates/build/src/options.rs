@@ -43,6 +43,9 @@ pub struct Options {
     pub limits: Limits,
     /// How much of the machine builders are kept from.
     pub isolation: Isolation,
+    /// Whether builders run without a sandbox, with a warning, where the kernel refuses namespaces and they can find the
+    /// store without.
+    pub sandbox_fallback: bool,
     /// The group whose members builders run as where this process is root; of one that has none, ids that nobody has.
     /// `None`: builders run as root, in a namespace where they have no rights.
     pub build_users_group: Option<String>,
@@ -78,6 +81,7 @@ impl Options {
             watch: Watch::default(),
             limits: Limits::default(),
             isolation: Isolation::Full,
+            sandbox_fallback: true,
             build_users_group: Some("nixbld".to_owned()),
             keep_going: false,
             keep_failed: false,

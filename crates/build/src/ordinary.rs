@@ -18,11 +18,12 @@ use sandbox::{
 };
 
 use crate::build_user::BuildUser;
+use crate::confinement::Confinement;
 use crate::environment::{BUILD_DIRECTORY, Environment, environment};
 use crate::error::BuildError;
 use crate::job::{Job, replace_placeholders};
 use crate::log::BuildLog;
-use crate::{graphs, machine_view, structured};
+use crate::{graphs, machine_view, structured, unconfined};
 
 /// The ids that Nix gives a builder in its sandbox.
 const USER: u32 = 1000;
@@ -43,6 +44,10 @@ pub(crate) fn run(job: &Job<'_>, cancelled: &OwnedFd, log: &mut BuildLog<'_>) ->
     let user = build_user(job)?;
     if let Some(user) = &user {
         user.own(&[job.directory.join("build"), job.directory.join("tmp"), job.store_directory()])?;
+        if job.is_unconfined() {
+            let store = job.place.store.real_path(&job.node.path);
+            unconfined::share_store(store.parent().unwrap_or(&store), user)?;
+        }
         // Who opens /dev/stderr opens the pipe.
         std::os::unix::fs::fchown(&input, Some(user.user), Some(user.group))
             .map_err(BuildError::file("hand over", "the log"))?;
@@ -70,7 +75,9 @@ pub(crate) fn run(job: &Job<'_>, cancelled: &OwnedFd, log: &mut BuildLog<'_>) ->
 /// Whom the builder runs as, if not as we do. One that sees the machine is to have our rights on it.
 fn build_user(job: &Job<'_>) -> Result<Option<BuildUser>, BuildError> {
     match &job.place.options.build_users_group {
-        Some(group) if !job.open => BuildUser::acquire(group, &job.place.kept.with_file_name("userpool")),
+        Some(group) if !job.open => {
+            BuildUser::acquire(group, &job.place.kept.with_file_name("userpool"), job.is_unconfined())
+        }
         _ => Ok(None),
     }
 }
@@ -111,6 +118,7 @@ fn hint(job: &Job<'_>, builder: &str) -> String {
         }
         Ok(_) => String::new(),
         Err(_) if builder == "/bin/sh" => String::new(),
+        Err(_) if job.is_unconfined() => String::new(),
         Err(_) => "; a builder must be in the store, since the sandbox has nothing else but /bin/sh".to_owned(),
     }
 }
@@ -119,16 +127,27 @@ fn surroundings(job: &Job<'_>) -> Result<Environment, BuildError> {
     let store = &*job.place.store;
     let graphs = graphs::exported(store, &job.node.path, &job.rules, &job.inputs)?;
     let options = &job.place.options;
+    let directory = build_directory(job);
+    let directory = directory.to_string_lossy();
     if let Some(attributes) = &job.attributes.structured {
         let graphs = graphs::as_json(store, &graphs)?;
         let documents = structured::documents(attributes, job.node.outputs.iter(), graphs);
-        return Ok(environment(&job.attributes, &job.rules, options, job.fixed, BTreeMap::new(), Some(&documents)));
+        let (none, documents) = (BTreeMap::new(), Some(&documents));
+        return Ok(environment(&job.attributes, &job.rules, options, job.fixed, none, documents, &directory));
     }
     let mut texts = BTreeMap::new();
     for (name, paths) in graphs {
         texts.insert(name, graphs::as_text(store, &paths)?);
     }
-    Ok(environment(&job.attributes, &job.rules, options, job.fixed, texts, None))
+    Ok(environment(&job.attributes, &job.rules, options, job.fixed, texts, None, &directory))
+}
+
+/// The build directory, as the builder sees it.
+fn build_directory(job: &Job<'_>) -> PathBuf {
+    match job.is_unconfined() {
+        true => job.directory.join("build"),
+        false => BUILD_DIRECTORY.into(),
+    }
 }
 
 fn write_files(job: &Job<'_>, environment: &Environment) -> Result<(), BuildError> {
@@ -166,21 +185,23 @@ fn sandbox(
     let owned = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
     let null = File::open("/dev/null").map_err(BuildError::file("open", "/dev/null"))?;
     let error = output.try_clone().map_err(BuildError::file("copy a descriptor of", "the log"))?;
+    let unconfined = job.is_unconfined();
     Ok(Sandbox {
-        root: Root::Tmpfs,
+        root: if unconfined { Root::Machine } else { Root::Tmpfs },
         stage: job.directory.join("stage"),
-        mounts: mounts(job)?,
+        mounts: mounts(job, &identity(job, user))?,
         // What is not for writing is not writable, even as the owner of everything in the namespace.
         read_only_root: true,
         arguments: [name].into_iter().chain(arguments.map(|argument| owned(&argument))).collect::<Vec<OsString>>(),
         programs: vec![program],
         environment: environment.variables.iter().map(|(name, value)| (owned(name), owned(value))).collect(),
-        directory: BUILD_DIRECTORY.into(),
-        identity: match job.open {
-            true => machine_view::identity(),
-            false => Identity { user: USER, group: GROUP, groups: Vec::new() },
+        directory: build_directory(job),
+        identity: identity(job, user),
+        ids: match (job.confinement, user) {
+            (Confinement::Full, Some(user)) => user.ids(USER, GROUP),
+            (Confinement::Full, None) => IdMap::Single,
+            _ => IdMap::Host,
         },
-        ids: user.map_or(IdMap::Single, |user| user.ids(USER, GROUP)),
         network: if job.fixed || job.open { Network::Host } else { Network::Private },
         tunnel: None,
         host_name: "localhost".to_owned(),
@@ -197,12 +218,26 @@ fn sandbox(
     })
 }
 
-fn mounts(job: &Job<'_>) -> Result<Vec<Mount>, BuildError> {
+/// Who the builder is, in its own eyes.
+fn identity(job: &Job<'_>, user: Option<&BuildUser>) -> Identity {
+    match (job.confinement, user) {
+        (Confinement::Full, _) if !job.open => Identity { user: USER, group: GROUP, groups: Vec::new() },
+        (_, Some(user)) => Identity { user: user.user, group: user.group, groups: Vec::new() },
+        _ => machine_view::identity(),
+    }
+}
+
+fn mounts(job: &Job<'_>, identity: &Identity) -> Result<Vec<Mount>, BuildError> {
     if job.open {
         let path = job.node.path.to_absolute();
         job.place
             .progress
             .warn(&format!("'{path}' is built with a view of this machine, on which what it makes may depend"));
+    }
+    if job.is_unconfined() {
+        return Ok(Vec::new());
+    }
+    if job.open {
         let mut mounts = machine_view::mounts()?;
         mounts.push(Mount::writable(job.directory.join("build"), BUILD_DIRECTORY));
         mounts.push(Mount::writable(job.store_directory(), STORE_DIR));
@@ -221,7 +256,7 @@ fn mounts(job: &Job<'_>) -> Result<Vec<Mount>, BuildError> {
     if job.rules.features.contains("kvm") && Path::new("/dev/kvm").exists() {
         mounts.push(Mount::writable("/dev/kvm", "/dev/kvm"));
     }
-    mounts.extend(etc(job));
+    mounts.extend(etc(job, identity));
     if let Some(shell) = &job.place.options.shell {
         mounts.push(Mount::read_only(shell, "/bin/sh"));
     }
@@ -242,14 +277,14 @@ fn input_mount(job: &Job<'_>, input: &StorePath) -> Result<Mount, BuildError> {
 }
 
 /// The files of `/etc` that Nix puts there.
-fn etc(job: &Job<'_>) -> Vec<Mount> {
+fn etc(job: &Job<'_>, &Identity { user, group, .. }: &Identity) -> Vec<Mount> {
     let file = |path: &str, text: String| Mount::new(path, Entry::File(text.into_bytes(), 0o644));
     let passwd = format!(
         "root:x:0:0:Nix build user:{BUILD_DIRECTORY}:/noshell\n\
-         nixbld:x:{USER}:{GROUP}:Nix build user:{BUILD_DIRECTORY}:/noshell\n\
+         nixbld:x:{user}:{group}:Nix build user:{BUILD_DIRECTORY}:/noshell\n\
          nobody:x:65534:65534:Nobody:/:/noshell\n"
     );
-    let group = format!("root:x:0:\nnixbld:!:{GROUP}:\nnogroup:x:65534:\n");
+    let group = format!("root:x:0:\nnixbld:!:{group}:\nnogroup:x:65534:\n");
     let mut mounts =
         vec![Mount::new("/etc", Entry::Directory(0o555)), file("/etc/passwd", passwd), file("/etc/group", group)];
     if !job.fixed {
@@ -266,6 +301,6 @@ fn etc(job: &Job<'_>) -> Vec<Mount> {
 }
 
 /// Modes are set, not asked for, since the umask of the caller would take bits away.
-fn set_mode(path: &Path, mode: u32) -> Result<(), BuildError> {
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), BuildError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(BuildError::file("set the mode of", path))
 }

@@ -232,6 +232,10 @@ pub(crate) fn install(
     let mut registered = Vec::new();
     for (name, info) in infos.into_iter().filter(|(name, _)| missing.contains(name)) {
         let (staged, place) = (&made[&name], store.real_path(&info.path));
+        registered.push(info);
+        if *staged == place {
+            continue;
+        }
         // Left by a process that died before it could register it.
         fs_nar::remove(&place).map_err(|source| BuildError::Tree {
             derivation: job.node.path.clone(),
@@ -239,7 +243,6 @@ pub(crate) fn install(
             source,
         })?;
         move_tree(staged, &place).map_err(BuildError::file("move the output to", &place))?;
-        registered.push(info);
     }
     Ok(store.register(&registered)?)
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 
 use store::Store;
 use store::progress::{Progress, Silent};
 
 use crate::builtin::Builtin;
+use crate::confinement::{Confinement, Unconfined};
 use crate::options::Options;
 
 /// What every build here needs.
@@ -24,13 +25,16 @@ pub(crate) struct Workplace {
     pub kept: PathBuf,
     /// That limits have no effect is said once.
     pub told_of_limits: Once,
+    /// What the kernel allows, found out for the first builder.
+    pub confinement: OnceLock<Result<Confinement, Unconfined>>,
 }
 
 impl Workplace {
     /// One without builtin builders that reports to nobody.
     pub fn new(store: Arc<dyn Store>, options: Options, log_dir: PathBuf, kept: PathBuf) -> Workplace {
         let (builtins, progress) = (BTreeMap::new(), Arc::new(Silent));
-        Workplace { store, options, builtins, progress, log_dir, kept, told_of_limits: Once::new() }
+        let (told_of_limits, confinement) = (Once::new(), OnceLock::new());
+        Workplace { store, options, builtins, progress, log_dir, kept, told_of_limits, confinement }
     }
 
     /// Adds a builtin builder, in place of one with the same name.

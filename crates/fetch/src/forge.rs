@@ -118,10 +118,21 @@ impl Fetcher {
                 let commits: Vec<GitLabCommit> = serde_json::from_str(&answer).map_err(malformed)?;
                 commits.into_iter().next().map(|commit| commit.id)
             }
-            Scheme::SourceHut => find_ref(&answer, branch),
+            Scheme::SourceHut => match branch {
+                Some(branch) => find_ref(&answer, branch),
+                None => find_ref(&answer, &self.main_branch(forge)?),
+            },
             _ => Some(serde_json::from_str::<GitHubCommit>(&answer).map_err(malformed)?.sha),
         };
         rev.ok_or_else(|| forge.failed(&url, &format!("there is no branch or tag '{wanted}'")))
+    }
+
+    /// The branch that a repository at SourceHut is at if nobody says otherwise.
+    fn main_branch(&self, forge: &Forge<'_>) -> Result<String, FetchError> {
+        let url = forge.address(&forge.interface(), &[forge.owner, forge.repo, "HEAD"])?;
+        let answer = self.ask(&url, forge)?;
+        let branch = answer.lines().next().and_then(|line| line.strip_prefix("ref: "));
+        branch.map(|branch| branch.trim().to_owned()).ok_or_else(|| forge.failed(&url, "it names no branch"))
     }
 
     fn ask(&self, url: &Url, forge: &Forge<'_>) -> Result<String, FetchError> {
@@ -215,12 +226,9 @@ impl Forge<'_> {
     }
 }
 
-/// The commit of a branch or a tag in the list that git's own protocol gives; without a name that of the main branch.
-fn find_ref(list: &str, wanted: Option<&str>) -> Option<String> {
-    let candidates = match wanted {
-        Some(name) => vec![name.to_owned(), format!("refs/heads/{name}"), format!("refs/tags/{name}")],
-        None => vec!["HEAD".to_owned(), "refs/heads/master".to_owned(), "refs/heads/main".to_owned()],
-    };
+/// The commit of a branch or a tag in the list that git's own protocol gives.
+fn find_ref(list: &str, name: &str) -> Option<String> {
+    let candidates = [name.to_owned(), format!("refs/heads/{name}"), format!("refs/tags/{name}")];
     let refs: Vec<(&str, &str)> = list.lines().filter_map(|line| line.split_once('\t')).collect();
     let mut found = candidates.iter().filter_map(|candidate| refs.iter().find(|(_, name)| name == candidate));
     found.next().map(|(rev, _)| (*rev).to_owned())

@@ -83,11 +83,19 @@ impl Fetcher {
 
     pub(crate) fn file_tree(&self, reference: &FlakeRef, name: &str) -> Result<Tree, FetchError> {
         let url = reference.text("url").unwrap_or_default();
-        let scratch = self.scratch()?;
-        let file = scratch.path().join("file");
-        self.spool(url, &file, HashAlgo::Sha256)?;
-        let path = self.store.add_tree(name, &file, Method::Nar, HashAlgo::Sha256, &mut everything)?;
-        self.tree_of(path, reference.clone(), None)
+        let fetch = || {
+            let scratch = self.scratch()?;
+            let file = scratch.path().join("file");
+            self.spool(url, &file, HashAlgo::Sha256)?;
+            let path = self.store.add_tree(name, &file, Method::Nar, HashAlgo::Sha256, &mut everything)?;
+            Ok(Fetched { path, last_modified: None, immutable: None, time: now() })
+        };
+        // As with archives, what is on this machine is looked at again each time.
+        let fetched = match url.starts_with("http") && !reference.is_locked() {
+            true => self.fresh(&format!("file-tree {name} {url}"), fetch)?,
+            false => fetch()?,
+        };
+        self.tree_of(fetched.path, reference.clone(), None)
     }
 
     /// Whether what a server said at that time is still taken to be true.
@@ -97,15 +105,24 @@ impl Fetcher {
 
     /// What is noted for an address if that is fresh, or if nothing else can be had; else what `fetch` gives.
     fn fresh(&self, key: &str, fetch: impl FnOnce() -> Result<Fetched, FetchError>) -> Result<Fetched, FetchError> {
-        if let Some(noted) = self.noted::<Fetched>(key)
-            && (self.settings.offline || self.is_fresh(noted.time))
-            && self.is_kept(&noted.path)?
-        {
-            return Ok(noted);
+        let noted = match self.noted::<Fetched>(key) {
+            Some(noted) if self.is_kept(&noted.path)? => Some(noted),
+            _ => None,
+        };
+        match noted {
+            Some(noted) if self.settings.offline || self.is_fresh(noted.time) => Ok(noted),
+            noted => match (fetch(), noted) {
+                (Ok(fetched), _) => {
+                    self.note(key, &fetched);
+                    Ok(fetched)
+                }
+                (Err(error), Some(noted)) if matches!(error, FetchError::Download { .. }) && !error.says_no() => {
+                    self.progress.warn(&format!("{error}; what was there before is used"));
+                    Ok(noted)
+                }
+                (Err(error), _) => Err(error),
+            },
         }
-        let fetched = fetch()?;
-        self.note(key, &fetched);
-        Ok(fetched)
     }
 
     fn fresh_tarball(&self, url: &str, name: &str) -> Result<Fetched, FetchError> {

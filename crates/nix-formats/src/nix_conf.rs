@@ -71,7 +71,8 @@ impl NixConf {
         Ok(())
     }
 
-    fn set(&mut self, name: &str, values: &[&str]) {
+    /// Sets, or with `extra-` before the name adds to, a setting.
+    pub fn set(&mut self, name: &str, values: &[&str]) {
         let values = values.iter().map(|value| (*value).to_owned());
         match name.strip_prefix("extra-") {
             Some(name) => self.settings.entry(name.to_owned()).or_default().added.extend(values),

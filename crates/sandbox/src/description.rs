@@ -10,7 +10,8 @@ use crate::tunnel::TunnelEntrance;
 
 /// A process to be started in namespaces of its own.
 ///
-/// User, mount, process, IPC and UTS namespaces are always new; the network is by [`Network`].
+/// User, mount, process, IPC and UTS namespaces are always new, unless the root is [`Root::Machine`]; the network is by
+/// [`Network`].
 #[derive(Debug)]
 pub struct Sandbox {
     /// Where the root file system comes from.
@@ -82,6 +83,9 @@ pub enum Root {
     Directory(PathBuf),
     /// Directories stacked with `overlayfs`.
     Overlay(Overlay),
+    /// The machine's own, and no namespace: for where the kernel refuses them. The process sees all that its user sees, so
+    /// there must be no mounts; the ids are the host's, and the network and the host name too, whatever is said of them.
+    Machine,
 }
 
 /// The parts of an overlay root.
@@ -165,7 +169,8 @@ pub enum IdMap {
         /// Group ids.
         groups: Vec<IdRange>,
     },
-    /// No user namespace: ids and capabilities are the host's. Needs root.
+    /// No user namespace: ids and capabilities are the host's. Needs root, unless the root is [`Root::Machine`] and the
+    /// identity the caller's own.
     Host,
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::refusal;
+
 /// A process could not be started, watched or reached.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -10,14 +12,12 @@ pub enum Error {
     #[error("the sandbox description is wrong: {0}")]
     Description(String),
     /// The kernel, or a policy of this machine, refuses new namespaces.
-    #[error(
-        "the kernel refuses a new namespace ({source}); check that user namespaces are allowed: \
-         user.max_user_namespaces must not be 0, and kernel.unprivileged_userns_clone must be 1 and \
-         kernel.apparmor_restrict_unprivileged_userns 0 where these settings exist (see sysctl)"
-    )]
+    #[error("the kernel refuses a new namespace ({source}); {remedy}")]
     Namespaces {
         /// The kernel's answer.
         source: io::Error,
+        /// What to do about it.
+        remedy: String,
     },
     /// The ids of the new user namespace could not be set.
     #[error("cannot set the ids of the new user namespace in {path}: {source}")]
@@ -64,11 +64,15 @@ impl Error {
         move |source| Error::System { what, source: source.into() }
     }
 
+    pub(crate) fn namespaces(source: impl Into<io::Error>) -> Error {
+        Error::Namespaces { source: source.into(), remedy: refusal::remedy() }
+    }
+
     /// The kernel's answer, where there is one.
     pub fn io(&self) -> Option<&io::Error> {
         match self {
             Error::Description(_) => None,
-            Error::Namespaces { source }
+            Error::Namespaces { source, .. }
             | Error::IdMap { source, .. }
             | Error::Setup { source, .. }
             | Error::Overlay { source }

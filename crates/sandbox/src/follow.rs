@@ -71,8 +71,9 @@ impl Child {
                     }
                 }
                 Event::Ended => {
-                    // Every writer is gone with the namespace, so this ends.
-                    while reader.output.is_some() {
+                    self.kill_leavings();
+                    // Every writer is gone with the namespace, or was killed, so this ends.
+                    while reader.output.as_ref().is_some_and(|output| self.may_wait_for(output)) {
                         reader.read(each)?;
                     }
                     return self.wait().map(Ending::Exit);
@@ -84,6 +85,13 @@ impl Child {
             self.wait()?;
             return Ok(ending);
         }
+    }
+
+    /// Whether reading from the output of a process that has ended comes to an end. Without namespaces, something that hides
+    /// may still hold it open.
+    fn may_wait_for(&self, output: &OwnedFd) -> bool {
+        let mut polled = [PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)];
+        !self.can_leave_something() || poll(&mut polled, Some(&timespec(Duration::ZERO))).is_ok_and(|ready| ready > 0)
     }
 
     fn next_event(

@@ -16,6 +16,9 @@
 //! The child is process 1 of its process namespace and asks to be killed with its parent, so neither a crash nor
 //! `kill -9` of the parent leaves a process or a mount behind: the kernel removes both with the namespaces.
 //!
+//! Where the kernel refuses namespaces, a process can be started without any ([`Root::Machine`]): what it leaves running is then
+//! looked for and killed.
+//!
 //! Needs Linux 5.12 (`mount_setattr`), and 5.11 for an overlay root as an ordinary user.
 
 mod cgroup;
@@ -26,8 +29,10 @@ mod door;
 mod error;
 mod follow;
 mod furnish;
+mod leavings;
 mod passing;
 mod plan;
+mod refusal;
 mod seccomp;
 mod spawn;
 mod terminal;
@@ -42,6 +47,6 @@ pub use door::{Family, NetworkDoor, Transport};
 pub use error::Error;
 pub use follow::{Ending, Watch};
 pub use rustix::process::{Resource, Rlimit, Signal};
-pub use spawn::{Child, Exit, probe};
+pub use spawn::{Child, Exit, probe, probe_without_users};
 pub use terminal::Terminal;
 pub use tunnel::{TUNNEL_ADDRESS, TUNNEL_MTU, Tunnel, TunnelEntrance};

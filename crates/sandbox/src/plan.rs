@@ -80,28 +80,11 @@ pub(crate) enum FileSystem {
 impl Plan {
     pub fn new(sandbox: &Sandbox) -> Result<Plan, Error> {
         let mut steps = vec![Step::NewSession];
-        if sandbox.network == Network::Private {
-            steps.push(Step::LoopbackUp);
-            if let Some(entrance) = &sandbox.tunnel {
-                steps.push(Step::Tunnel(high(&entrance.0)?));
-            }
+        if matches!(sandbox.root, Root::Machine) {
+            machine_steps(sandbox, &mut steps)?;
+        } else {
+            namespace_steps(sandbox, &mut steps)?;
         }
-        steps.push(Step::HostName(sandbox.host_name.clone().into_bytes()));
-        if !sandbox.user_namespaces && sandbox.ids != IdMap::Host {
-            steps.push(Step::NoUserNamespaces);
-        }
-        steps.push(Step::PrivateMounts);
-        let stage = c_path(&sandbox.stage)?;
-        steps.push(root_step(&sandbox.root, stage.clone())?);
-        steps.push(Step::OpenRoot { stage });
-        for mount in &sandbox.mounts {
-            mount_steps(mount, &mut steps)?;
-        }
-        if sandbox.read_only_root {
-            steps.push(Step::ReadOnlyRoot);
-        }
-        steps.push(Step::Pivot);
-        privilege_steps(sandbox, &mut steps);
         // Last, so that the directory is entered with the rights of the program.
         steps.push(Step::ChangeDirectory(c_path(&sandbox.directory)?));
         Ok(Plan { steps, execute: Some(Execute::new(sandbox)?) })
@@ -116,9 +99,45 @@ impl Plan {
     }
 }
 
+/// What is done in namespaces.
+fn namespace_steps(sandbox: &Sandbox, steps: &mut Vec<Step>) -> Result<(), Error> {
+    if sandbox.network == Network::Private {
+        steps.push(Step::LoopbackUp);
+        if let Some(entrance) = &sandbox.tunnel {
+            steps.push(Step::Tunnel(high(&entrance.0)?));
+        }
+    }
+    steps.push(Step::HostName(sandbox.host_name.clone().into_bytes()));
+    if !sandbox.user_namespaces && sandbox.ids != IdMap::Host {
+        steps.push(Step::NoUserNamespaces);
+    }
+    steps.push(Step::PrivateMounts);
+    let stage = c_path(&sandbox.stage)?;
+    steps.push(root_step(&sandbox.root, stage.clone())?);
+    steps.push(Step::OpenRoot { stage });
+    for mount in &sandbox.mounts {
+        mount_steps(mount, steps)?;
+    }
+    if sandbox.read_only_root {
+        steps.push(Step::ReadOnlyRoot);
+    }
+    steps.push(Step::Pivot);
+    privilege_steps(sandbox, steps);
+    Ok(())
+}
+
+/// What is done without namespaces: rights are taken away as far as that needs none.
+fn machine_steps(sandbox: &Sandbox, steps: &mut Vec<Step>) -> Result<(), Error> {
+    if !sandbox.mounts.is_empty() || sandbox.ids != IdMap::Host {
+        return Err(Error::Description("a process without namespaces has no mounts and no ids of its own".to_owned()));
+    }
+    privilege_steps(sandbox, steps);
+    Ok(())
+}
+
 fn root_step(root: &Root, stage: CString) -> Result<Step, Error> {
     Ok(match root {
-        Root::Tmpfs => Step::TmpfsRoot { stage },
+        Root::Machine | Root::Tmpfs => Step::TmpfsRoot { stage },
         Root::Directory(source) => Step::DirectoryRoot { source: c_path(source)?, stage },
         Root::Overlay(overlay) => {
             Step::OverlayRoot { base: c_path(&overlay.base)?, options: overlay_options(overlay)?, stage }
@@ -220,7 +239,11 @@ fn privilege_steps(sandbox: &Sandbox, steps: &mut Vec<Step>) {
     if sandbox.controlling_terminal {
         steps.push(Step::ControllingTerminal);
     }
-    steps.push(Step::BoundCapabilities(sandbox.capabilities));
+    // An ordinary user has none to lose, and nobody gains any who may not gain privileges.
+    let can = !matches!(sandbox.root, Root::Machine) || rustix::process::geteuid().is_root();
+    if can {
+        steps.push(Step::BoundCapabilities(sandbox.capabilities));
+    }
     let filter = match sandbox.seccomp {
         Seccomp::Off => None,
         rules => Some(Step::Seccomp(seccomp::filter(rules))),

@@ -9,8 +9,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::child::{self, Descriptors};
-use crate::description::{IdMap, IdRange, Network, Sandbox};
+use crate::description::{IdMap, IdRange, Network, Root, Sandbox};
 use crate::error::Error;
+use crate::leavings::Leavings;
 use crate::plan::{Plan, Step};
 
 /// A running sandboxed process. Dropping it kills the process and all its descendants.
@@ -20,6 +21,8 @@ pub struct Child {
     handle: OwnedFd,
     exit: Option<Exit>,
     own_users: bool,
+    /// What it may leave running, where the kernel does not see to that.
+    leavings: Option<Leavings>,
 }
 
 /// How a process ended.
@@ -56,37 +59,56 @@ impl Sandbox {
     /// [`Error::Execute`] if there is no such program.
     pub fn spawn(self) -> Result<Child, Error> {
         let plan = Plan::new(&self)?;
-        let mut flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-        if self.ids != IdMap::Host {
-            flags |= libc::CLONE_NEWUSER;
-        }
-        if self.network != Network::Host {
-            flags |= libc::CLONE_NEWNET;
-        }
+        let flags = self.namespaces();
         let streams = [high(&self.streams.input)?, high(&self.streams.output)?, high(&self.streams.error)?];
         let (child, report) = start(&plan, flags, Some(&streams), |pid| {
             write_id_maps(pid, &self)?;
             enter_cgroups(pid, &self.cgroups)
         })?;
-        child.running(&report, &plan, &self)
+        let mut child = child.running(&report, &plan, &self)?;
+        if matches!(self.root, Root::Machine) {
+            let user = self.identity.user;
+            let user = (user != rustix::process::geteuid().as_raw()).then_some(user);
+            child.leavings = Some(Leavings { leader: child.pid, user });
+        }
+        Ok(child)
+    }
+
+    /// The flags for the namespaces that are to be new.
+    fn namespaces(&self) -> libc::c_int {
+        if matches!(self.root, Root::Machine) {
+            return 0;
+        }
+        let users = if self.ids == IdMap::Host { 0 } else { libc::CLONE_NEWUSER };
+        let network = if self.network == Network::Host { 0 } else { libc::CLONE_NEWNET };
+        WITHOUT_USERS | users | network
     }
 }
+
+/// The namespaces that every sandbox has.
+const WITHOUT_USERS: libc::c_int = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 
 /// Whether this machine lets the caller make the namespaces that a sandbox is made of.
 ///
 /// # Errors
 /// Why not.
 pub fn probe() -> Result<(), Error> {
-    let flags = libc::CLONE_NEWUSER
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWIPC
-        | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWNET;
+    probe_for(WITHOUT_USERS | libc::CLONE_NEWNET | libc::CLONE_NEWUSER)
+}
+
+/// The same for a sandbox with the host's ids ([`IdMap::Host`]), which only root can make, but without a user namespace.
+///
+/// # Errors
+/// Why not.
+pub fn probe_without_users() -> Result<(), Error> {
+    probe_for(WITHOUT_USERS | libc::CLONE_NEWNET)
+}
+
+fn probe_for(flags: libc::c_int) -> Result<(), Error> {
     let plan = Plan::probe();
     let (mut child, report) = start(&plan, flags, None, |_| Ok(()))?;
     if let Some((_, errno)) = read_report(&report)? {
-        return Err(Error::Namespaces { source: errno.into() });
+        return Err(Error::namespaces(errno));
     }
     child.wait().map(drop)
 }
@@ -116,12 +138,27 @@ impl Child {
         }
     }
 
-    /// Kills the process, and so everything in its process namespace.
+    /// Kills the process, and so everything in its process namespace; without one, what it has started.
     pub fn kill(&self) -> Result<(), Error> {
-        self.signal(Signal::KILL)
+        self.signal(Signal::KILL)?;
+        self.kill_leavings();
+        Ok(())
     }
 
-    /// Waits until it has ended, and every process in its namespace with it.
+    /// Whether the kernel leaves running what the process has started.
+    pub(crate) fn can_leave_something(&self) -> bool {
+        self.leavings.is_some()
+    }
+
+    /// Kills what the process has left running. It must not have been waited for, since its id could be another's then.
+    pub(crate) fn kill_leavings(&self) {
+        if let (Some(leavings), None) = (&self.leavings, self.exit) {
+            leavings.kill();
+        }
+    }
+
+    /// Waits until it has ended, and every process in its namespace with it. Where it has none, what it has left running is
+    /// killed by [`Child::follow`] and [`Child::kill`] alone.
     pub fn wait(&mut self) -> Result<Exit, Error> {
         if let Some(exit) = self.exit {
             return Ok(exit);
@@ -152,7 +189,7 @@ impl Child {
         let source = io::Error::from(errno);
         match plan.steps.get(number as usize) {
             Some(step) if step.is_early() && matches!(errno, Errno::PERM | Errno::ACCESS) => {
-                Err(Error::Namespaces { source })
+                Err(Error::namespaces(source))
             }
             Some(Step::OverlayRoot { .. }) => Err(Error::Overlay { source }),
             Some(step) => Err(Error::Setup { step: step.describe(), source }),
@@ -202,10 +239,10 @@ fn start(
         Ok(Some(parent)) => parent,
         Ok(None) => child::exit(127),
         Err(errno) => {
-            return Err(Error::Namespaces { source: errno.into() });
+            return Err(Error::namespaces(errno));
         }
     };
-    let child = Child { pid, handle, exit: None, own_users: flags & libc::CLONE_NEWUSER != 0 };
+    let child = Child { pid, handle, exit: None, own_users: flags & libc::CLONE_NEWUSER != 0, leavings: None };
     prepare(pid)?;
     rustix::io::write(&ready_write, &[1]).map_err(Error::system("start the sandboxed process"))?;
     Ok((child, report_read))
@@ -219,9 +256,10 @@ pub(crate) fn clone(flags: libc::c_int) -> Result<Option<(Pid, OwnedFd)>, Errno>
     // kernel writes the handle's number to the third argument. The child only makes system calls until it executes
     // another program or exits. The first three arguments have the same order on every architecture supported here.
     let result = unsafe { libc::syscall(libc::SYS_clone, flags, 0 as libc::c_long, &raw mut handle, 0, 0) };
-    match i32::try_from(result).ok().and_then(Pid::from_raw) {
+    let pid = u32::try_from(result).ok().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    match pid {
         // SAFETY: the kernel has just made the descriptor for us.
-        Some(pid) if result > 0 => Ok(Some((pid, unsafe { OwnedFd::from_raw_fd(handle) }))),
+        Some(pid) => Ok(Some((pid, unsafe { OwnedFd::from_raw_fd(handle) }))),
         _ if result == 0 => Ok(None),
         _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL)),
     }

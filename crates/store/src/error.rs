@@ -1,7 +1,7 @@
 //! Errors of stores.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix_formats::content_address::ContentAddressError;
 use nix_formats::derivation::ParseError;
@@ -12,6 +12,7 @@ use nix_formats::worker::WireError;
 use thiserror::Error;
 
 use crate::fs_nar::TreeError;
+use crate::local::trouble;
 
 /// Why a store could not do what was asked.
 #[derive(Debug, Error)]
@@ -27,7 +28,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The store's database failed.
-    #[error("the store database '{}' failed: {source}", path.display())]
+    #[error("the store database '{}' {}", path.display(), trouble::describe(path, source))]
     Database {
         /// The database's file.
         path: PathBuf,
@@ -35,18 +36,38 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The database holds what Nix would not have written.
-    #[error("the store database is damaged: {what}; run `wharf store verify`")]
+    #[error("the store database is damaged: {what}; to see all that is, and to forget it: wharf store verify --repair")]
     Corrupt {
         /// What is wrong with it.
         what: String,
     },
     /// The store was made by a newer, or a very old, Nix.
-    #[error("the store in '{}' has schema version {found}, but only version 10 is supported", root.display())]
+    #[error("the store in '{}' {}", root.display(), of_schema(root, found))]
     Schema {
         /// The store's root.
         root: PathBuf,
         /// The version found.
         found: String,
+    },
+    /// The store cannot be read or written by this user.
+    #[error(
+        "the store in '{}' cannot be used: {source}; it is another user's, on a disk that is read-only, or no directory: choose \
+         another one with --store or WHARF_HOME", root.display()
+    )]
+    Unusable {
+        /// The store's root.
+        root: PathBuf,
+        /// What failed.
+        source: Box<StoreError>,
+    },
+    /// The directory of the objects is gone, and their database is not.
+    #[error(
+        "the store in '{0}' has lost its directory 'nix/store'; put it back, or begin without what was in it: \
+         mkdir '{0}/nix/store' && wharf --store '{0}' store verify --repair", root.display()
+    )]
+    NoObjects {
+        /// The store's root.
+        root: PathBuf,
     },
     /// The object is not in the store.
     #[error("path '{path}' is not valid: it is not in the store")]
@@ -162,11 +183,41 @@ pub enum StoreError {
     },
 }
 
+/// What a schema means that is not today's.
+fn of_schema(root: &Path, found: &str) -> String {
+    let root = root.display();
+    match found.parse::<u64>() {
+        Ok(number) if number > 10 => format!(
+            "was made by a newer Nix: it has schema {number}, and this Wharf reads schema 10; get a newer Wharf, or choose \
+             another store with --store or WHARF_HOME"
+        ),
+        Ok(number) => format!(
+            "was made by a very old Nix: it has schema {number}, and this Wharf reads schema 10; a Nix of today brings it up to \
+             that: nix-store --store '{root}' --verify"
+        ),
+        Err(_) => format!(
+            "is damaged: its file 'nix/var/nix/db/schema' should say 10, and does not; if it was a store of today's: \
+             echo 10 > '{root}/nix/var/nix/db/schema'"
+        ),
+    }
+}
+
 impl StoreError {
     /// For `map_err`: an input or output error, with what was tried on which file.
     pub fn io<E: Into<io::Error>>(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source: source.into() }
+    }
+
+    /// Of an error that was met when a store was opened: whose store it is, if it is about who may use it.
+    pub(crate) fn of_store(self, root: &Path) -> Self {
+        use io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+        match self.io_kind() {
+            Some(PermissionDenied | ReadOnlyFilesystem | NotADirectory) => {
+                Self::Unusable { root: root.to_owned(), source: Box::new(self) }
+            }
+            _ => self,
+        }
     }
 
     /// Whether the disk, or the user's share of it, is full.

@@ -9,6 +9,7 @@ use store::daemon::{DaemonAddress, DaemonOptions};
 
 use crate::daemon::MachineArguments;
 use crate::failure::Failure;
+use crate::nix_conf::Given;
 use crate::settings::Settings;
 use crate::substituters::SubstituterArguments;
 
@@ -65,6 +66,9 @@ pub(crate) struct BuildArguments {
     /// off, all of it for all
     #[arg(long, value_name = "on|relaxed|off", default_value = "on", hide_default_value = true)]
     sandbox: SandboxArgument,
+    /// Build nothing where the kernel refuses what a sandbox is made of, rather than without one
+    #[arg(long)]
+    no_sandbox_fallback: bool,
     #[command(flatten)]
     machines: MachineArguments,
     #[command(flatten)]
@@ -107,6 +111,7 @@ impl BuildArguments {
             SandboxArgument::Relaxed => build::Isolation::Relaxed,
             SandboxArgument::Off => build::Isolation::Off,
         };
+        options.sandbox_fallback = !self.no_sandbox_fallback && conf.flag("sandbox-fallback") != Some(false);
         options.watch.output = self.max_build_log_size.filter(|limit| *limit > 0);
         options
     }
@@ -116,6 +121,7 @@ impl BuildArguments {
         &self,
         settings: &Settings,
         conf: &NixConf,
+        given: &Given,
     ) -> Result<(Option<project::Daemon>, project::Machines), Failure> {
         match settings.daemon() {
             None => Ok((None, self.machines.resolve(conf, settings)?)),
@@ -133,7 +139,7 @@ impl BuildArguments {
                     ))
             }
             Some(address) => {
-                let options = self.daemon_options(conf, settings);
+                let options = self.daemon_options(conf, settings, given);
                 let daemon = project::Daemon { address: address.clone(), options };
                 Ok((Some(daemon), project::Machines::default()))
             }
@@ -141,14 +147,18 @@ impl BuildArguments {
     }
 
     /// The same as for this machine, for a daemon, which is told what the user says, and what Nix would tell it.
-    fn daemon_options(&self, conf: &NixConf, settings: &Settings) -> DaemonOptions {
+    fn daemon_options(&self, conf: &NixConf, settings: &Settings, given: &Given) -> DaemonOptions {
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-        let mut named = self.machines.settings();
+        let mut named = given.to_vec();
+        named.extend(self.machines.settings());
         named.extend(self.substituters.settings());
         match self.sandbox {
             SandboxArgument::On => {}
             SandboxArgument::Relaxed => named.push(("sandbox".to_owned(), "relaxed".to_owned())),
             SandboxArgument::Off => named.push(("sandbox".to_owned(), "false".to_owned())),
+        }
+        if self.no_sandbox_fallback {
+            named.push(("sandbox-fallback".to_owned(), "false".to_owned()));
         }
         for (name, limit) in [("timeout", self.timeout), ("max-build-log-size", self.max_build_log_size)] {
             named.extend(limit.map(|limit| (name.to_owned(), limit.to_string())));
@@ -161,7 +171,7 @@ impl BuildArguments {
             substitute: !settings.offline && conf.flag("substitute") != Some(false),
             silence: self.max_silent_time.or_else(|| conf.number("max-silent-time")).unwrap_or(0),
             settings: named,
-            take_unsigned: false,
+            ..DaemonOptions::default()
         }
     }
 }

@@ -3,6 +3,8 @@
 use eval::Settings;
 use nix_formats::nix_conf::NixConf;
 
+use crate::nix_conf;
+
 /// What settings of Nix say about an evaluation; `None` where nothing was said.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NixOptions {
@@ -87,6 +89,11 @@ impl NixOptions {
         self.given.push((name.into(), value.into()));
     }
 
+    /// The settings that are about something else than the evaluation, by name and value.
+    pub(crate) fn others(&self) -> Vec<(String, String)> {
+        self.given.iter().filter(|(name, _)| nix_conf::is_known(name)).cloned().collect()
+    }
+
     /// Applies the machine's and the user's settings, then these in their order. The error is a sentence.
     pub(crate) fn resolve(&self, conf: &NixConf, evaluation: Settings) -> Result<Resolved, String> {
         let mut resolved = Resolved {
@@ -159,6 +166,8 @@ impl Resolved {
                 words().for_each(|feature| self.feature(&feature));
             }
             "extra-experimental-features" => words().for_each(|feature| self.feature(&feature)),
+            // What they say is for others, who read them as they do the files.
+            other if nix_conf::is_known(other) => {}
             other => self.unknown.push(format!("unknown setting '{other}'")),
         }
         Ok(())
@@ -187,10 +196,12 @@ mod tests {
             options.set(name, value);
         }
         options.set("no-such-setting", "1");
+        options.set("extra-substituters", "file:///a file:///b");
         options.set("extra-experimental-features", "flakes pipe-operators levitation");
         let resolved = options.resolve(&NixConf::default(), Settings::default()).unwrap();
         assert_eq!((resolved.evaluation.pure, resolved.evaluation.max_call_depth), (false, 7));
         assert_eq!(resolved.allowed_uris, ["a", "b"]);
+        assert_eq!(options.others(), [("extra-substituters".to_owned(), "file:///a file:///b".to_owned())]);
         assert!(resolved.evaluation.pipe_operators);
         assert_eq!(
             resolved.unknown,

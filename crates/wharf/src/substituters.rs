@@ -14,7 +14,7 @@ use store::daemon::DEFAULT_SOCKET;
 use crate::environment;
 use crate::failure::Failure;
 use crate::fetching;
-use crate::nix_conf;
+use crate::nix_conf::{self, Given};
 use crate::settings::Settings;
 
 /// The cache that serves nixpkgs, and its key: what Nix uses where nobody says otherwise.
@@ -81,8 +81,8 @@ pub(crate) struct Reach {
 
 impl SubstituterArguments {
     /// Finds out which caches there are. Nothing is asked of them.
-    pub(crate) fn resolve(&self, settings: &Settings) -> Result<Caches, Failure> {
-        let reach = Reach::new(settings, &self.network, &self.trust)?;
+    pub(crate) fn resolve(&self, settings: &Settings, given: &Given) -> Result<Caches, Failure> {
+        let reach = Reach::new(settings, &self.network, &self.trust, given)?;
         let named = self.substituters.clone().or_else(|| list(&reach.conf, "substituters", "binary-caches"));
         let extra = reach.conf.added("substituters").iter().chain(&self.extra_substituters);
         let is_default = named.is_none();
@@ -176,8 +176,9 @@ impl Reach {
         settings: &Settings,
         network: &NetworkArguments,
         trust: &TrustArguments,
+        given: &Given,
     ) -> Result<Self, Failure> {
-        let conf = nix_conf::read(&settings.environment)?;
+        let conf = nix_conf::read(&settings.environment, given)?;
         let seconds = |name: &str| conf.number(name).filter(|seconds| *seconds > 0).map(Duration::from_secs);
         let usual = NetworkSettings::default();
         let certificates = ["NIX_SSL_CERT_FILE", "SSL_CERT_FILE"].into_iter().find_map(environment::text);

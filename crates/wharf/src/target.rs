@@ -237,11 +237,12 @@ pub(crate) fn options(
 ) -> Result<Options, Failure> {
     let binary = std::env::current_exe()
         .map_err(|error| Failure::new("cannot find the running binary").because(error.to_string()))?;
-    let caches = build.substituters.resolve(settings)?;
-    let conf = nix_conf::read(&settings.environment)?;
+    let given = nix.others();
+    let caches = build.substituters.resolve(settings, &given)?;
+    let conf = nix_conf::read(&settings.environment, &given)?;
     let nix = nix.resolve(&conf, language()).map_err(Failure::usage)?;
     nix.unknown.iter().for_each(|unknown| progress.warn(unknown));
-    let (daemon, machines) = build.places(settings, &conf)?;
+    let (daemon, machines) = build.places(settings, &conf, &given)?;
     let mut evaluation = nix.evaluation;
     evaluation.home.clone_from(&settings.environment.home);
     evaluation.search_path = match (&settings.environment.nix_path, nix.search_path) {

@@ -10,4 +10,5 @@ mod oracle;
 mod realisations;
 mod substitutes;
 mod surroundings;
+mod unconfined;
 mod workshop;

@@ -441,6 +441,47 @@ fn object_storage_is_read_and_written_with_signed_addresses() {
     assert_eq!(written, paths);
     assert!(objects.lock().unwrap().keys().any(|key| key.starts_with("/bucket/prefix/nar/")));
     take_from(&address, &path, &settings).unwrap();
+    for compression in Compression::ALL {
+        let path = from.store.add_text(compression.name(), b"text", &BTreeSet::new()).unwrap();
+        let options = ExportOptions { compression, ..ExportOptions::default() };
+        export(&*from.store, std::slice::from_ref(&path), &*cache.transport, &options, &Silent).unwrap();
+        take_from(&address, &path, &settings).unwrap();
+    }
+}
+
+#[test]
+fn the_cache_with_the_lowest_priority_is_asked_first() {
+    let files = Files::new(Compression::None);
+    let with_priority = |number: u32| {
+        let info = format!("StoreDir: /nix/store\nPriority: {number}\n").into_bytes();
+        let mut changed = (*files.files).clone();
+        changed.insert("/nix-cache-info".to_owned(), info);
+        Files { path: files.path.clone(), files: Arc::new(changed) }.serve()
+    };
+    let (late, early) = (with_priority(40), with_priority(20));
+    let settings = settings(network());
+    let take = |addresses: &[&str]| {
+        let to = Fixture::new();
+        let open = |address: &&str| {
+            let cache = open_cache(address, &settings).unwrap();
+            let keys = Some([key().public_key()].into());
+            BinaryCache::new(
+                cache.transport,
+                CacheOptions { keys, priority: cache.priority, ..CacheOptions::default() },
+            )
+        };
+        let caches = Substituters::new(addresses.iter().map(open).collect());
+        caches.take([files.path.clone()], &*to.store, &Silent).unwrap();
+    };
+    take(&[&late.address, &early.address]);
+    assert_eq!((late.count("/nar/"), early.count("/nar/")), (0, 1));
+    // What an address says counts more than what the cache does.
+    take(&[&format!("{}?priority=10", late.address), &early.address]);
+    assert_eq!((late.count("/nar/"), early.count("/nar/")), (1, 1));
+    // One that comes to nothing is made up for by the next.
+    let gone = "http://127.0.0.1:1?priority=1";
+    take(&[gone, &late.address, &early.address]);
+    assert_eq!(early.count("/nar/"), 2);
 }
 
 #[test]

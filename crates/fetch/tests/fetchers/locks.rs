@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fetch::Settings;
 use fetch::lock::{Declared, Input, LockOptions, Locked, changes, lock};
 use nix_formats::flake_lock::LockFile;
 use nix_formats::flake_ref::FlakeRef;
 use serde_json::{Value, json};
 
+use crate::server::{Reply, Request, Server};
 use crate::{Fixture, has_peer};
 
 /// Writes a flake whose inputs are also in a file that the tests can read without evaluating.
@@ -150,4 +152,73 @@ fn inputs_that_do_not_go_together_are_errors() {
     fails(json!({ "a": {} }), "no registry knows");
     fails(json!({ "a": { "url": format!("path:{}", fixture.path("top").display()) } }), "is an input of itself");
     fails(json!([]), "must be a set");
+}
+
+const REV: &str = "b4a34015c698c7793d592d66adbab377907a2be8";
+
+/// What every forge and server gives: an archive with a flake in it.
+fn archive() -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_mtime(1_650_000_001);
+    header.set_mode(0o644);
+    for (name, text) in [("r-1/flake.nix", "{ outputs = _: { }; }\n"), ("r-1/sub/f", "hi\n")] {
+        header.set_size(text.len() as u64);
+        builder.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+    header.set_size(0);
+    header.set_entry_type(tar::EntryType::Symlink);
+    builder.append_link(&mut header, "r-1/l", "sub/f").unwrap();
+    builder.into_inner().unwrap()
+}
+
+fn answer(request: &Request) -> Reply {
+    let refs = format!("{}\trefs/heads/main\n{REV}\trefs/heads/trunk\n{REV}\trefs/tags/v1\n", "1".repeat(40));
+    let target = request.target.as_str();
+    match target {
+        _ if target.ends_with("/HEAD") && target.contains("/~o/") => Reply::ok("ref: refs/heads/trunk\n"),
+        _ if target.ends_with("/info/refs") => Reply::ok(refs),
+        _ if target.contains("/commits/") => Reply::ok(format!("{{\"sha\":\"{REV}\"}}")),
+        _ if target.contains("/commits?") => Reply::ok(format!("[{{\"id\":\"{REV}\"}}]")),
+        "/plain.txt" => Reply::ok("text\n"),
+        "/latest.tar.gz" => {
+            let fixed = format!("http://{}/fixed.tar.gz?rev={REV}", request.header("host").unwrap());
+            let link = format!("<{fixed}&revCount=3&lastModified=1234>; rel=\"immutable\"");
+            Reply::Whole("200 OK", vec![("link", link)], archive())
+        }
+        _ => Reply::ok(archive()),
+    }
+}
+
+/// `expected/forges.lock` is what `nix flake lock` of Nix 2.34.8 wrote for these inputs, when names led it to such a server.
+#[test]
+fn inputs_of_forges_are_locked_as_nix_does() {
+    let server = Server::start(answer);
+    let hosts = ["github.com", "gitlab.com", "git.sr.ht", "git.example.org"];
+    let forges = hosts.map(|host| (host.to_owned(), server.address.clone())).into();
+    let fixture = Fixture::with(Settings { forges, ..Settings::default() });
+    let here = |name: &str| format!("{}/{name}", server.address);
+    let inputs = json!({
+        "a": { "url": "github:o/r" },
+        "b": { "url": "github:o/r/branch" },
+        "c": { "url": format!("github:o/r/{REV}") },
+        "d": { "url": "gitlab:o/r" },
+        "e": { "url": "gitlab:o%2Fsub/r/v1" },
+        "f": { "url": "sourcehut:~o/r" },
+        "g": { "url": "sourcehut:~o/r/v1" },
+        "h": { "url": here("latest.tar.gz") },
+        "i": { "url": here("other.tar.gz?x=1") },
+        "j": { "url": here("plain.txt"), "flake": false },
+        "k": { "type": "github", "owner": "o", "repo": "r", "ref": "x", "dir": "." },
+        "l": { "url": "github:o/r?dir=sub", "flake": false },
+        "m": { "url": "github:o/r?ref=y&host=git.example.org" },
+    });
+    let top = flake(&fixture, "top", inputs);
+    let read = |directory: &Path| match directory.join("inputs.json").exists() {
+        true => read(directory),
+        false => Input::read_all(&json!({}), &["self".to_owned()]),
+    };
+    let tree = fixture.tree(&format!("path:{}", top.display()));
+    let ours = lock(&fixture.fetcher, &tree, "", &read, &LockOptions::default()).unwrap().lock.print();
+    assert_eq!(ours.replace(&server.address, "https://example.org"), include_str!("expected/forges.lock"));
 }

@@ -6,6 +6,7 @@ mod git;
 mod locks;
 mod multipart;
 mod paths;
+mod pinned;
 mod remote_git;
 mod server;
 mod tarballs;

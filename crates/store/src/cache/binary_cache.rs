@@ -124,7 +124,7 @@ impl BinaryCache {
         if self.failure.get().is_some() || self.priority().is_err() {
             return;
         }
-        let new = paths.iter().filter(|path| self.known(path).is_none() && !self.remembers(path));
+        let new = paths.iter().filter(|path| self.known(path).is_none() && !self.recall(path));
         let new: Vec<&StorePath> = new.copied().collect();
         let names: Vec<String> = new.iter().map(|path| info_name(path)).collect();
         self.transport.read_many(&names, LONGEST_INFO, requests, &mut |number, bytes| {
@@ -138,10 +138,15 @@ impl BinaryCache {
         });
     }
 
-    /// Whether an earlier run has left an answer.
-    fn remembers(&self, path: &StorePath) -> bool {
+    /// Makes what an earlier run was answered known. `false` if there is nothing, or nothing of use.
+    fn recall(&self, path: &StorePath) -> bool {
         let lookups = self.options.lookups.as_ref();
-        lookups.is_some_and(|lookups| lookups.get(self.address(), &info_name(path)).is_some())
+        let Some(answer) = lookups.and_then(|lookups| lookups.get(self.address(), &info_name(path))) else {
+            return false;
+        };
+        let Ok(info) = answer.map(|text| self.parse(path, &text)).transpose() else { return false };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), info);
+        true
     }
 
     /// Which object the cache says an output is; `None` if it does not say.

@@ -80,13 +80,13 @@ impl DaemonStore {
     ) -> Result<T, StoreError> {
         let mut connection = self.take()?;
         let Some(cancelled) = watching.cancelled else {
-            let result = connection.call(operation, watching.progress, question, answer);
+            let result = connection.build(operation, watching.progress, question, answer);
             return self.settle(connection, result);
         };
         let (stopper, over, done) = prepare(&connection).map_err(|error| self.lost(error.into()))?;
         let result = std::thread::scope(|scope| {
             scope.spawn(move || stop_when(cancelled, over.as_fd(), &stopper));
-            let result = connection.call(operation, watching.progress, question, answer);
+            let result = connection.build(operation, watching.progress, question, answer);
             // Ends the other thread.
             drop(done);
             result

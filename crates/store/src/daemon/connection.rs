@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix_formats::worker::{
-    CLIENT_MAGIC, DAEMON_MAGIC, FrameWriter, Message, Version, WireError, WireReader, WireWriter,
+    CLIENT_MAGIC, DAEMON_MAGIC, Field, FrameWriter, Message, Version, WireError, WireReader, WireWriter,
 };
 
 use super::report::Reports;
@@ -19,12 +19,12 @@ pub(super) type Input = BufReader<Box<dyn Read + Send>>;
 pub(super) type Output = BufWriter<Box<dyn Write + Send>>;
 
 const BUFFER: usize = 64 * 1024;
-/// How long a daemon on this machine may take to greet. One that is stuck must not keep everybody waiting.
-const PATIENCE: Duration = Duration::from_secs(20);
 const SET_OPTIONS: u64 = 19;
 /// How much a daemon says: all that builds and substitutions report, and not what it debugs.
 const VERBOSITY: u64 = 3;
 const ONLY_ERRORS: u64 = 0;
+/// What a daemon may say before it answers a question that is not about a build, in bytes.
+const LONGEST_PREAMBLE: u64 = 64 * 1024 * 1024;
 
 /// The two directions of a connection.
 pub(super) struct Streams {
@@ -88,14 +88,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Greets the daemon. Of one that was started for it, the error tells what it has complained with.
-    pub fn open(streams: Streams) -> Result<Self, WireError> {
+    /// Greets the daemon, which must not be silent for longer than `patience` until [`Connection::wait_from_now_on`]. Of one
+    /// that was started for it, the error tells what it has complained with.
+    pub fn open(streams: Streams, patience: Duration) -> Result<Self, WireError> {
         let Streams { input, output, mut peer } = streams;
-        // Afterwards a daemon may be silent for as long as a build takes.
-        peer.set_patience(Some(PATIENCE))?;
-        let greeted = Self::greet(input, output);
-        peer.set_patience(None)?;
-        match greeted {
+        peer.set_patience(Some(patience))?;
+        match Self::greet(input, output) {
             Ok((input, output, greeting)) => {
                 let Greeting { version, nix_version, trusts_us } = greeting;
                 Ok(Self { input, output, version, nix_version, trusts_us, peer })
@@ -144,11 +142,16 @@ impl Connection {
             },
             false => None,
         };
-        match wait(&mut input, &Silent) {
+        match wait(&mut input, &Silent, Some(LONGEST_PREAMBLE)) {
             Ok(()) => Ok((input, output, Greeting { version, nix_version, trusts_us })),
             Err(Failure::Said(message)) => Err(WireError::Malformed(message)),
             Err(Failure::Lost(error)) => Err(error),
         }
+    }
+
+    /// Lets the daemon be silent for as long as a build takes.
+    pub fn wait_from_now_on(&self) -> io::Result<()> {
+        self.peer.set_patience(None)
     }
 
     /// What ends this connection while another thread waits on it.
@@ -204,10 +207,32 @@ impl Connection {
         question: impl FnOnce(&mut WireWriter<Output>) -> io::Result<()>,
         answer: impl FnOnce(&mut WireReader<Input>, Version) -> Result<T, WireError>,
     ) -> Result<T, Failure> {
+        self.ask(operation, progress, Some(LONGEST_PREAMBLE), question, answer)
+    }
+
+    /// The same where the daemon may say as much as builders do. Whoever asks can stop it.
+    pub fn build<T>(
+        &mut self,
+        operation: u64,
+        progress: &dyn Progress,
+        question: impl FnOnce(&mut WireWriter<Output>) -> io::Result<()>,
+        answer: impl FnOnce(&mut WireReader<Input>, Version) -> Result<T, WireError>,
+    ) -> Result<T, Failure> {
+        self.ask(operation, progress, None, question, answer)
+    }
+
+    fn ask<T>(
+        &mut self,
+        operation: u64,
+        progress: &dyn Progress,
+        limit: Option<u64>,
+        question: impl FnOnce(&mut WireWriter<Output>) -> io::Result<()>,
+        answer: impl FnOnce(&mut WireReader<Input>, Version) -> Result<T, WireError>,
+    ) -> Result<T, Failure> {
         self.output.number(operation)?;
         question(&mut self.output)?;
         self.output.flush()?;
-        wait(&mut self.input, progress)?;
+        wait(&mut self.input, progress, limit)?;
         Ok(answer(&mut self.input, self.version)?)
     }
 
@@ -227,7 +252,7 @@ impl Connection {
         // What the daemon says has to be read meanwhile, or both wait for each other.
         let said = std::thread::scope(|scope| {
             let listening = scope.spawn(|| {
-                let said = wait(input, progress);
+                let said = wait(input, progress, Some(LONGEST_PREAMBLE));
                 is_over.store(true, Ordering::Relaxed);
                 said
             });
@@ -257,14 +282,37 @@ fn with_complaints(error: WireError, peer: &mut Peer) -> WireError {
     }
 }
 
-fn wait(input: &mut WireReader<Input>, progress: &dyn Progress) -> Result<(), Failure> {
+/// Hears what a daemon says until its answer follows, at most `limit` bytes.
+fn wait(input: &mut WireReader<Input>, progress: &dyn Progress, limit: Option<u64>) -> Result<(), Failure> {
     let mut reports = Reports::new(progress);
+    let mut said = 0;
     loop {
         match Message::read(input)? {
             Message::Last => return Ok(()),
             Message::Error(message) => return Err(Failure::Said(message)),
-            other => reports.hear(other),
+            other => {
+                said += size(&other);
+                if limit.is_some_and(|limit| said > limit) {
+                    let what = format!("it says more than {LONGEST_PREAMBLE} bytes and does not answer");
+                    return Err(WireError::Malformed(what).into());
+                }
+                reports.hear(other)?;
+            }
         }
+    }
+}
+
+/// About as long as a message is on its way.
+fn size(message: &Message) -> u64 {
+    let text = |text: &str| text.len() as u64 + 8;
+    let fields = |fields: &[Field]| -> u64 {
+        fields.iter().map(|field| if let Field::Text(field) = field { text(field) } else { 16 }).sum()
+    };
+    16 + match message {
+        Message::Line(line) => text(line),
+        Message::Start { text: line, fields: all, .. } => text(line) + fields(all),
+        Message::Result { fields: all, .. } => fields(all),
+        Message::Stop { .. } | Message::Last | Message::Error(_) => 0,
     }
 }
 

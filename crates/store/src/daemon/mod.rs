@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use nix_formats::worker::{Version, WireError, WireReader, WireWriter};
 
@@ -53,6 +54,9 @@ pub struct DaemonOptions {
     pub settings: Vec<(String, String)>,
     /// Take objects that nobody has signed. The daemon heeds it only from users whom it trusts.
     pub take_unsigned: bool,
+    /// How long a daemon of this machine may take to greet. One that is stuck must not keep everybody waiting; afterwards it
+    /// may be silent for as long as a build takes.
+    pub patience: Duration,
 }
 
 impl Default for DaemonOptions {
@@ -66,6 +70,7 @@ impl Default for DaemonOptions {
             silence: 0,
             settings: Vec::new(),
             take_unsigned: false,
+            patience: Duration::from_secs(20),
         }
     }
 }
@@ -169,8 +174,14 @@ impl DaemonStore {
             Way::Ssh(host, options) => options.start(host),
         };
         let streams = streams.map_err(|error| self.lost(error.into()))?;
-        let mut connection = Connection::open(streams).map_err(|error| self.lost(of_greeting(error)))?;
-        connection.set_options(&self.options).map_err(|failure| self.explain(failure))?;
+        let patience = self.options.patience;
+        let of_greeting = |error| self.lost(of_greeting(error, patience));
+        let mut connection = Connection::open(streams, patience).map_err(of_greeting)?;
+        connection.set_options(&self.options).map_err(|failure| match failure {
+            Failure::Lost(error) => of_greeting(error),
+            said => self.explain(said),
+        })?;
+        connection.wait_from_now_on().map_err(|error| self.lost(error.into()))?;
         Ok(connection)
     }
 
@@ -192,6 +203,18 @@ impl DaemonStore {
     ) -> Result<T, StoreError> {
         let mut connection = self.take()?;
         let result = connection.call(operation, &*self.progress, question, answer);
+        self.settle(connection, result)
+    }
+
+    /// The same of what makes builders run, who may say much.
+    fn call_build<T>(
+        &self,
+        operation: u64,
+        question: impl FnOnce(&mut WireWriter<connection::Output>) -> io::Result<()>,
+        answer: impl FnOnce(&mut WireReader<connection::Input>, Version) -> Result<T, WireError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.take()?;
+        let result = connection.build(operation, &*self.progress, question, answer);
         self.settle(connection, result)
     }
 
@@ -249,13 +272,13 @@ impl DaemonStore {
 }
 
 /// What it means when a connection breaks off before the daemon has greeted.
-fn of_greeting(error: WireError) -> WireError {
+fn of_greeting(error: WireError, patience: Duration) -> WireError {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof, WouldBlock};
     let WireError::Io(inner) = &error else { return error };
     let text = match inner.kind() {
-        WouldBlock => "it does not answer",
+        WouldBlock => format!("it does not answer, for {patience:?} now; is it stuck? --store own does without it"),
         UnexpectedEof | ConnectionReset | BrokenPipe => {
-            "it hung up without a greeting; perhaps its setting 'allowed-users' leaves you out"
+            "it hung up without a greeting; perhaps its setting 'allowed-users' leaves you out".to_owned()
         }
         _ => return error,
     };

@@ -127,7 +127,7 @@ impl DaemonStore {
     /// Builds derived paths: `/nix/store/….drv!out,dev`, `….drv!*`, or an object that is to be there.
     pub fn build(&self, derived: &[String]) -> Result<(), StoreError> {
         const NORMAL: u64 = 0;
-        self.call(
+        self.call_build(
             BUILD_PATHS,
             |out| {
                 out.strings(derived)?;
@@ -141,7 +141,7 @@ impl DaemonStore {
     pub fn repair(&self, paths: &[StorePath]) -> Result<(), StoreError> {
         const REPAIR: u64 = 1;
         let paths: Vec<String> = paths.iter().map(StorePath::to_absolute).collect();
-        self.call(
+        self.call_build(
             BUILD_PATHS,
             |out| {
                 out.strings(&paths)?;

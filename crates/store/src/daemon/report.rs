@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use nix_formats::worker::{Field, Message};
+use nix_formats::worker::{Field, Message, WireError};
 
 use super::without_colours;
 use crate::progress::{Activity, Outcome, Progress, Task};
@@ -11,6 +11,9 @@ const COPY: u64 = 100;
 const DOWNLOAD: u64 = 101;
 const BUILD: u64 = 105;
 const SUBSTITUTE: u64 = 108;
+
+/// No machine does more at the same time; the memory for what is under way is bounded by it.
+const MOST_RUNNING: usize = 100_000;
 
 const LOG_LINE: u64 = 101;
 const DONE: u64 = 105;
@@ -31,15 +34,21 @@ impl<'a> Reports<'a> {
         Self { progress, running: HashMap::new() }
     }
 
-    pub fn hear(&mut self, message: Message) {
+    /// # Errors
+    /// More begins than can be under way.
+    pub fn hear(&mut self, message: Message) -> Result<(), WireError> {
         match message {
             Message::Start { id, kind, text, fields } => {
                 let activity = match kind {
                     BUILD => Activity::Build,
                     COPY | SUBSTITUTE => Activity::Substitute,
                     DOWNLOAD => Activity::Download,
-                    _ => return,
+                    _ => return Ok(()),
                 };
+                if self.running.len() >= MOST_RUNNING {
+                    let what = format!("more than {MOST_RUNNING} activities are under way");
+                    return Err(WireError::Malformed(what));
+                }
                 let task = Task::start(self.progress, activity, &name(&fields, &text), None);
                 self.running.insert(id, Running { task, done: 0 });
             }
@@ -58,6 +67,7 @@ impl<'a> Reports<'a> {
             }
             Message::Last | Message::Error(_) => {}
         }
+        Ok(())
     }
 
     fn result(&mut self, id: u64, kind: u64, fields: &[Field]) {

@@ -107,6 +107,16 @@ pub enum TreeError {
         /// The file.
         path: PathBuf,
     },
+    /// An entry has a name that the file system does not tell from another one's.
+    #[error(
+        "cannot create '{}': the file system takes it for another file that is there already, as one does that folds upper and lower \
+         case or forms of letters; keep the store on one that does not",
+        path.display()
+    )]
+    Folded {
+        /// The entry.
+        path: PathBuf,
+    },
     /// A file has another size at its end than at its beginning.
     #[error("file '{}' changed while it was read", path.display())]
     Changed {

@@ -82,6 +82,16 @@ impl Restorer {
         TreeError::io(action, &self.path)
     }
 
+    /// Something could not be made. What is there already, in a directory that is new, is another entry that the file system
+    /// takes for this one: an archive has no name twice.
+    fn not_made(&self, action: &'static str) -> impl FnOnce(rustix::io::Errno) -> TreeError {
+        let inside = !self.stack.is_empty();
+        move |errno| match errno {
+            rustix::io::Errno::EXIST if inside => TreeError::Folded { path: self.path.clone() },
+            errno => TreeError::io(action, &self.path)(errno),
+        }
+    }
+
     /// After a node: the path is that of the directory again.
     fn leave(&mut self) {
         if !self.stack.is_empty() {
@@ -92,7 +102,8 @@ impl Restorer {
 
 impl TreeSink for Restorer {
     fn open_directory(&mut self) -> Result<(), TreeError> {
-        fs::mkdirat(self.parent(), &self.name, Mode::from_raw_mode(0o700)).map_err(self.failed("create directory"))?;
+        fs::mkdirat(self.parent(), &self.name, Mode::from_raw_mode(0o700))
+            .map_err(self.not_made("create directory"))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = fs::openat(self.parent(), &self.name, flags, Mode::empty()).map_err(self.failed("open directory"))?;
         self.stack.push(fd);
@@ -119,7 +130,7 @@ impl TreeSink for Restorer {
     }
 
     fn symlink(&mut self, target: &[u8]) -> Result<(), TreeError> {
-        fs::symlinkat(target, self.parent(), &self.name).map_err(self.failed("create symlink"))?;
+        fs::symlinkat(target, self.parent(), &self.name).map_err(self.not_made("create symlink"))?;
         fs::utimensat(self.parent(), &self.name, &TIMESTAMPS, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(self.failed("set the time of"))?;
         self.leave();
@@ -129,7 +140,7 @@ impl TreeSink for Restorer {
     fn open_file(&mut self, executable: bool, size: u64) -> Result<(), TreeError> {
         let mode = Mode::from_raw_mode(if executable { 0o555 } else { 0o444 });
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = fs::openat(self.parent(), &self.name, flags, mode).map_err(self.failed("create"))?;
+        let fd = fs::openat(self.parent(), &self.name, flags, mode).map_err(self.not_made("create"))?;
         if self.chmod {
             fs::fchmod(&fd, mode).map_err(self.failed("set the mode of"))?;
         }

@@ -81,3 +81,48 @@ fn truncated_nars_are_refused_everywhere() {
         remove(&copy).unwrap();
     }
 }
+
+/// Begins an entry.
+type Maker = fn(&mut Restorer) -> Result<(), TreeError>;
+
+#[test]
+fn entries_that_the_file_system_takes_for_one_are_named() {
+    // No file system that folds names is at hand; to this one, equal names are what folded ones are to another.
+    let makers: [Maker; 3] = [
+        |restorer| restorer.open_file(false, 0),
+        |restorer| restorer.symlink(b"x"),
+        |restorer| restorer.open_directory(),
+    ];
+    for make in makers {
+        let dir = tempfile::tempdir().unwrap();
+        let mut restorer = Restorer::new(&dir.path().join("tree")).unwrap();
+        restorer.open_directory().unwrap();
+        restorer.entry(b"Name").unwrap();
+        restorer.open_file(false, 0).unwrap();
+        restorer.close_file().unwrap();
+        restorer.entry(b"Name").unwrap();
+        let error = make(&mut restorer).unwrap_err();
+        assert!(matches!(error, TreeError::Folded { .. }), "{error}");
+        assert!(error.to_string().contains("/tree/Name'"), "{error}");
+    }
+}
+
+#[test]
+fn links_in_a_circle_are_only_links() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    for (name, target) in [("a", "b"), ("b", "a"), ("self", "self"), ("up", "."), ("out", "/")] {
+        symlink(target, tree.join(name)).unwrap();
+    }
+    let nar = dump(&tree, &mut everything, Vec::new()).unwrap();
+    let copy = dir.path().join("copy");
+    let mut restorer = Restorer::new(&copy).unwrap();
+    replay(&nar[..], &mut restorer).unwrap();
+    restorer.finish().unwrap();
+    canonicalise(&copy).unwrap();
+    assert_eq!(dump(&copy, &mut everything, Vec::new()).unwrap(), nar);
+    assert_eq!(std::fs::read_link(copy.join("self")).unwrap(), Path::new("self"));
+    remove(&copy).unwrap();
+    assert!(!copy.exists() && dir.path().exists());
+}

@@ -71,17 +71,23 @@ pub(super) struct Database {
 
 impl Database {
     pub fn open(layout: &Layout) -> Result<Self, StoreError> {
+        Self::open_patiently(layout, BUSY_TIMEOUT)
+    }
+
+    fn open_patiently(layout: &Layout, patience: Duration) -> Result<Self, StoreError> {
         let file = layout.db_file();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || {
             let connection = Connection::open_with_flags(&file, flags)?;
-            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.busy_timeout(patience)?;
             connection.set_prepared_statement_cache_capacity(32);
             connection.pragma_update(None, "foreign_keys", 1)?;
             // A lost last transaction is no harm: what it registered is made again.
             connection.pragma_update(None, "synchronous", "normal")?;
             // Each checkpoint waits for the disk. As with Nix, there is one when the last process closes the store.
             connection.pragma_update(None, "wal_autocheckpoint", 40_000)?;
+            // Of a file that is no store's this is the place to say so.
+            connection.prepare("select d.id from ValidPaths, Refs, DerivationOutputs d")?;
             Ok(connection)
         };
         let connection = open().map_err(|source| StoreError::Database { path: file.clone(), source })?;
@@ -291,6 +297,41 @@ impl Database {
         delete().map_err(|error| self.failed(error))
     }
 
+    /// The rows that tell of no object, since Nix would not have written them so: their numbers, and what is wrong.
+    pub fn senseless_rows(&self) -> Result<Vec<(i64, String)>, StoreError> {
+        let connection = self.lock();
+        let rows = || {
+            let mut statement = connection.prepare_cached(&format!("select {COLUMNS} from ValidPaths"))?;
+            let rows = statement.query_map([], RawInfo::read)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let rows = rows().map_err(|error| self.failed(error))?;
+        let wrong = rows.into_iter().filter_map(|raw| {
+            let id = raw.id;
+            match raw.parse(BTreeSet::new()) {
+                Err(StoreError::Corrupt { what }) => Some((id, what)),
+                _ => None,
+            }
+        });
+        Ok(wrong.collect())
+    }
+
+    /// Deletes rows by number, with those of all objects that refer to them.
+    pub fn forget_rows(&self, ids: &[i64]) -> Result<(), StoreError> {
+        let mut connection = self.lock();
+        let mut delete = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.pragma_update(None, "defer_foreign_keys", 1)?;
+            let query = "delete from ValidPaths where id in (with recursive gone (id) as (select ?1 union \
+                         select referrer from Refs join gone on reference = gone.id) select id from gone)";
+            for id in ids {
+                transaction.prepare_cached(query)?.execute([id])?;
+            }
+            transaction.commit()
+        };
+        delete().map_err(|error| self.failed(error))
+    }
+
     /// SQLite's own check of the file: `None` if it is sound, else the first thing it says.
     pub fn integrity_problem(&self) -> Result<Option<String>, StoreError> {
         let connection = self.lock();
@@ -391,4 +432,25 @@ impl RawInfo {
 
 fn parse_path(path: &str) -> Result<StorePath, StoreError> {
     StorePath::from_absolute(path).map_err(|error| StoreError::Corrupt { what: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_process_that_keeps_the_database_is_named_a_way_to_be_found() {
+        let place = tempfile::tempdir().unwrap();
+        let store = crate::LocalStore::open(place.path()).unwrap();
+        let layout = Layout::new(place.path()).unwrap();
+        let other = Connection::open(layout.db_file()).unwrap();
+        other.execute_batch("begin exclusive").unwrap();
+        let database = Database::open_patiently(&layout, Duration::from_millis(50)).unwrap();
+        let path = StorePath::from_absolute("/nix/store/7h7qgvs4kgzsn8a6rb273saxyqh4jxlz-x").unwrap();
+        let error = database.invalidate([&path]).unwrap_err().to_string();
+        assert!(error.contains("is locked by another process") && error.contains("fuser -v '"), "{error}");
+        other.execute_batch("rollback").unwrap();
+        database.invalidate([&path]).unwrap();
+        drop(store);
+    }
 }

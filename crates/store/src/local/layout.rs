@@ -59,10 +59,14 @@ impl Layout {
 
     /// Makes the store if there is none, and gives the big lock, held shared.
     pub fn prepare(&self) -> Result<File, StoreError> {
-        if !self.schema_is_current()? {
-            self.create()?;
+        match self.schema_is_current()? {
+            false => self.create()?,
+            true if !self.store.is_dir() => return Err(StoreError::NoObjects { root: self.root.clone() }),
+            true => {}
         }
-        create_dir(&self.staging)?;
+        for directory in [&self.staging, &self.temp_roots, &self.gc_roots, &self.profiles] {
+            create_dir(directory)?;
+        }
         let lock = self.open_big_lock()?;
         self.lock_big(&lock, FlockOperation::LockShared)?;
         Ok(lock)
@@ -98,6 +102,10 @@ impl Layout {
         match fs::read_to_string(self.schema()) {
             Ok(version) if version.trim() == SCHEMA_VERSION => Ok(true),
             Ok(found) => Err(StoreError::Schema { root: self.root.clone(), found: found.trim().to_owned() }),
+            // Not a text.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(StoreError::Schema { root: self.root.clone(), found: "unreadable".to_owned() })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(StoreError::io("read", self.schema())(error)),
         }

@@ -24,6 +24,7 @@ mod replace;
 mod roots;
 mod staging;
 mod temp_roots;
+pub(crate) mod trouble;
 mod verify;
 
 use std::collections::BTreeSet;
@@ -65,7 +66,15 @@ pub struct LocalStore {
 
 impl LocalStore {
     /// Opens the store below `root`, and makes a new one there if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] where this user may not write, [`StoreError::Schema`] for one of another Nix's,
+    /// [`StoreError::Database`] if the database is damaged.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
+        Self::open_there(root).map_err(|error| error.of_store(root))
+    }
+
+    fn open_there(root: &Path) -> Result<Self, StoreError> {
         let layout = Layout::new(root)?;
         let big_lock = layout.prepare()?;
         let db = Database::open(&layout)?;

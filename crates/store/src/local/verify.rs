@@ -28,6 +28,12 @@ pub enum Problem {
         /// What SQLite says.
         message: String,
     },
+    /// The database says of an object what cannot be.
+    #[error("the database is damaged: {what}")]
+    Senseless {
+        /// Which object, and what is said of it.
+        what: String,
+    },
     /// An object is registered but not there.
     #[error("path '{path}' is registered, but it is not there")]
     Missing {
@@ -58,7 +64,7 @@ impl Problem {
     /// The object that it is about, if it is about one.
     pub fn path(&self) -> Option<&StorePath> {
         match self {
-            Self::Database { .. } => None,
+            Self::Database { .. } | Self::Senseless { .. } => None,
             Self::Missing { path } | Self::Modified { path, .. } | Self::Unreadable { path, .. } => Some(path),
         }
     }
@@ -70,6 +76,15 @@ impl LocalStore {
         let mut problems = Vec::new();
         if let Some(message) = self.db.integrity_problem()? {
             problems.push(Problem::Database { message });
+        }
+        let senseless = self.db.senseless_rows()?;
+        let rows: Vec<i64> = senseless.iter().map(|(row, _)| *row).collect();
+        problems.extend(senseless.into_iter().map(|(_, what)| Problem::Senseless { what }));
+        match rows.is_empty() {
+            true => {}
+            // Which objects there are cannot be told.
+            false if !options.repair => return Ok(problems),
+            false => self.db.forget_rows(&rows)?,
         }
         let paths = self.all_paths()?;
         let task = Task::start(progress, Activity::Verify, "store", Some(paths.len() as u64));

@@ -6,12 +6,13 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix_formats::content_address::Method;
 use nix_formats::hash::{Hash, HashAlgo};
 use nix_formats::realisation::{OutputId, Realisation};
 use nix_formats::store_path::StorePath;
-use nix_formats::worker::{DAEMON_MAGIC, WireWriter};
+use nix_formats::worker::{DAEMON_MAGIC, Version, WireWriter};
 use store::daemon::{DaemonOptions, DaemonStore, Watching};
 use store::fs_nar::everything;
 use store::local::VerifyOptions;
@@ -62,6 +63,176 @@ fn daemons_that_are_none_are_named() {
     let nobody = dir.path().join("nobody");
     let result = DaemonStore::open(&nobody, Path::new("/nix/store"), DaemonOptions::default(), Arc::new(Silent));
     assert!(result.err().unwrap().to_string().contains("nobody"));
+}
+
+/// Opens with little patience.
+fn impatient(socket: &Path) -> Result<DaemonStore, StoreError> {
+    let options = DaemonOptions { patience: Duration::from_millis(150), ..DaemonOptions::default() };
+    DaemonStore::open(socket, &socket.with_file_name("nowhere"), options, Arc::new(Silent))
+}
+
+/// Says this, and then nothing, until it is left.
+fn falls_silent(directory: &Path, answer: Vec<u8>) -> PathBuf {
+    let socket = directory.join(format!("silent-{}", fs::read_dir(directory).unwrap().count()));
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.write_all(&answer);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    socket
+}
+
+#[test]
+fn a_daemon_that_falls_silent_before_it_can_be_asked_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = opened();
+    let start = Instant::now();
+    // In the middle of its number, of its version, of its name; before it takes the options.
+    for said in [0, 3, 12, 20, whole.len() - 8] {
+        let socket = falls_silent(dir.path(), whole[..said].to_vec());
+        let error = impatient(&socket).err().unwrap().to_string();
+        assert!(error.contains("it does not answer, for 150ms now; is it stuck?"), "{said}: {error}");
+        assert!(error.contains(socket.to_str().unwrap()), "{said}: {error}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(10));
+    // Once it can be asked, it may take its time.
+    let socket = dir.path().join("slow");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&opened()).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        stream.write_all(&words(&[LAST, 1])).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    assert!(impatient(&socket).unwrap().is_valid(&path()).unwrap());
+}
+
+#[test]
+fn a_daemon_that_hangs_up_anywhere_in_its_greeting_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for said in 0..opened().len() {
+        let socket = impostor(dir.path(), opened()[..said].to_vec());
+        let error = impatient(&socket).err().unwrap();
+        assert!(matches!(error, StoreError::DaemonLost { .. }), "{said}: {error}");
+        let error = error.to_string();
+        assert!(error.contains("hung up") || error.contains("closed in the middle"), "{said}: {error}");
+        assert!(error.contains(socket.to_str().unwrap()), "{said}: {error}");
+    }
+}
+
+#[test]
+fn garbage_is_no_greeting_and_no_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut garbage = || {
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as u8
+        };
+        (0..4096).map(|_| next()).collect::<Vec<u8>>()
+    };
+    for _ in 0..8 {
+        let socket = impostor(dir.path(), garbage());
+        assert!(impatient(&socket).err().unwrap().to_string().contains("its greeting is not a Nix daemon's"));
+        let socket = impostor(dir.path(), [opened(), garbage()].concat());
+        let error = impatient(&socket).unwrap().path_info(&path()).unwrap_err().to_string();
+        assert!(error.contains("the message 0x") && error.contains(socket.to_str().unwrap()), "{error}");
+    }
+    let page = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let error = impatient(&impostor(dir.path(), page)).err().unwrap().to_string();
+    assert!(error.contains("its greeting is not a Nix daemon's"), "{error}");
+}
+
+#[test]
+fn a_newer_daemon_is_spoken_to_in_the_newest_version_that_we_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut greeting = words(&[DAEMON_MAGIC, 1 << 8 | 200]);
+    let mut writer = WireWriter::new(&mut greeting);
+    writer.strings(&["a-feature-of-tomorrow"]).unwrap();
+    writer.string("9.9").unwrap();
+    writer.number(1).unwrap();
+    greeting.extend(words(&[LAST, LAST, LAST, 1]));
+    let store = impatient(&impostor(dir.path(), greeting)).unwrap();
+    assert_eq!(store.version().unwrap(), Version::NEWEST);
+    assert!(store.is_valid(&path()).unwrap());
+}
+
+/// One message over and over.
+fn talks_without_end(directory: &Path, message: Vec<u8>) -> PathBuf {
+    let socket = directory.join(format!("talker-{}", fs::read_dir(directory).unwrap().count()));
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.write_all(&opened()).unwrap();
+            let many = message.repeat(1 + 100_000 / message.len());
+            while stream.write_all(&many).is_ok() {}
+        }
+    });
+    socket
+}
+
+#[test]
+fn a_daemon_that_talks_without_end_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut line = words(&[0x6f6c_6d67]);
+    WireWriter::new(&mut line).string(&"bla ".repeat(1000)).unwrap();
+    let socket = talks_without_end(dir.path(), line.clone());
+    let error = impatient(&socket).unwrap().is_valid(&path()).unwrap_err().to_string();
+    assert!(error.contains("and does not answer") && error.contains(socket.to_str().unwrap()), "{error}");
+    // While it builds, it may; but it is left as soon as that is wanted.
+    let store = impatient(&talks_without_end(dir.path(), line)).unwrap();
+    let (cancelled, go_on) = std::io::pipe().unwrap();
+    let watching = Watching { progress: &Silent, cancelled: Some(std::os::fd::AsFd::as_fd(&cancelled)) };
+    let result = std::thread::scope(|scope| {
+        let building = scope.spawn(|| store.build_each(&["x".to_owned()], false, watching));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!building.is_finished());
+        drop(go_on);
+        building.join().unwrap()
+    });
+    assert!(matches!(result, Err(StoreError::DaemonLost { .. })), "{result:?}");
+    // Nor does what it begins and does not end take memory without end.
+    let mut begin = words(&[0x5354_5254, 1, 3, 105]);
+    let mut writer = WireWriter::new(&mut begin);
+    writer.string("building").unwrap();
+    [0, 0].into_iter().for_each(|number| writer.number(number).unwrap());
+    let socket = dir.path().join("beginner");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&opened()).unwrap();
+        for number in 1u64.. {
+            begin[8..16].copy_from_slice(&number.to_le_bytes());
+            if stream.write_all(&begin).is_err() {
+                break;
+            }
+        }
+    });
+    let watching = Watching { progress: &Silent, cancelled: None };
+    let error = impatient(&socket).unwrap().build_each(&["x".to_owned()], false, watching).unwrap_err().to_string();
+    assert!(error.contains("activities are under way") && error.contains("beginner"), "{error}");
+}
+
+#[test]
+fn a_daemon_that_goes_in_the_middle_of_a_log_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = words(&[0x5354_5254, 7, 3, 105]);
+    let mut writer = WireWriter::new(&mut log);
+    writer.string("building").unwrap();
+    [0, 0].into_iter().for_each(|number| writer.number(number).unwrap());
+    log.extend(words(&[0x5253_4c54, 7, 101, 1, 1]));
+    WireWriter::new(&mut log).string("a line of its log").unwrap();
+    for said in [8, 40, log.len() - 9, log.len()] {
+        let socket = impostor(dir.path(), [opened(), log[..said].to_vec()].concat());
+        let watching = Watching { progress: &Silent, cancelled: None };
+        let error = impatient(&socket).unwrap().build_each(&["x".to_owned()], false, watching).unwrap_err().to_string();
+        assert!(error.contains("closed in the middle") && error.contains(socket.to_str().unwrap()), "{said}: {error}");
+    }
 }
 
 fn words(words: &[u64]) -> Vec<u8> {
@@ -194,7 +365,7 @@ fn a_build_that_is_not_wanted_any_more_is_left() {
     let watching = Watching { progress: &Silent, cancelled: Some(std::os::fd::AsFd::as_fd(&cancelled)) };
     let result = std::thread::scope(|scope| {
         let building = scope.spawn(|| store.build_each(&["x".to_owned()], false, watching));
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
         drop(go_on);
         building.join().unwrap()
     });

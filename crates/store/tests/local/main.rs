@@ -4,6 +4,7 @@ mod adding;
 mod caching;
 mod collecting;
 mod daemon;
+mod damage;
 mod impostors;
 mod killing;
 mod nix;

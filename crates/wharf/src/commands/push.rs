@@ -90,7 +90,13 @@ pub(crate) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let from = arguments.target.as_deref().map(places::by_transport).transpose()?.flatten();
     let rows = match from {
         Some(from) => copy(&from, arguments, settings)?,
-        None => build(arguments, settings)?,
+        None => build(arguments, settings).map_err(|failure| {
+            // What looks like a flake of an unknown kind may be a place.
+            match arguments.target.as_deref().and_then(places::near_transport) {
+                Some(near) => failure.help(format!("did you mean {near}?")),
+                None => failure,
+            }
+        })?,
     };
     if settings.json {
         println!("{}", json!({ "schema": 1, "pushed": rows }));

@@ -25,14 +25,14 @@ pkgs.dockerTools.buildLayeredImage {
 "#;
 
 /// A user of a daemon, other than root if the test is root's.
-struct User {
-    daemon: NixDaemon,
-    home: PathBuf,
-    binary: PathBuf,
+pub(crate) struct User {
+    pub(crate) daemon: NixDaemon,
+    pub(crate) home: PathBuf,
+    pub(crate) binary: PathBuf,
 }
 
 impl User {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let daemon = NixDaemon::start(&[])?;
         let home = daemon.shared("home");
         // Where the program is built, others may not look.
@@ -42,21 +42,27 @@ impl User {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
-        command.env_clear().env("HOME", &self.home).env("PATH", "/usr/bin:/bin").current_dir(&self.home);
-        command.env("WHARF_STORE", self.daemon.address());
+        let mut command = self.as_root(arguments);
         if peers::is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
+        command
+    }
+
+    /// The same as whoever the test is.
+    pub(crate) fn as_root(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.env_clear().env("HOME", &self.home).env("PATH", "/usr/bin:/bin").current_dir(&self.home);
+        command.env("WHARF_STORE", self.daemon.address());
         command.args(arguments);
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
-    fn ok(&self, arguments: &[&str]) -> (String, String) {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> (String, String) {
         let output = self.run(arguments);
         let (stdout, stderr) = text(&output);
         assert!(output.status.success(), "{arguments:?}: {stderr}\n{}", self.daemon.log());
@@ -69,8 +75,17 @@ impl User {
         text(&output).1
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.home.join(name), text).unwrap();
+    }
+
+    /// Makes a directory that is the user's.
+    pub(crate) fn directory(&self, name: &str) {
+        let directory = self.home.join(name);
+        fs::create_dir(&directory).unwrap();
+        if peers::is_root() {
+            std::os::unix::fs::chown(&directory, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
     }
 }
 

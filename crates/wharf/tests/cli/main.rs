@@ -5,6 +5,7 @@ mod daemon;
 mod docker_host;
 mod eval_cache;
 mod frame;
+mod from_daemon;
 mod images;
 mod locks;
 mod looking;

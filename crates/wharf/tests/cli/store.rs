@@ -126,6 +126,69 @@ fn nix_substitutes_from_a_cache_that_wharf_has_filled() {
 }
 
 #[test]
+fn settings_of_nix_may_be_set_on_the_command_line() {
+    let home = Home::new();
+    let path = home.ok(&["store", "add", "tree"]);
+    let public = home.ok(&["store", "key", "generate", "test-1", "secret"]);
+    let from = format!("file://{}", home.path("cache").display());
+    home.ok(&["store", "push", &from, "--secret-key", "secret", &path]);
+    // Without its content address it needs a signature.
+    let cache = home.path("cache");
+    let info = cache.join(format!("{}.narinfo", &path["/nix/store/".len()..][..32]));
+    let text_of = fs::read_to_string(&info).unwrap();
+    fs::write(
+        &info,
+        text_of.lines().filter(|line| !line.starts_with("CA:")).map(|line| format!("{line}\n")).collect::<String>(),
+    )
+    .unwrap();
+    let copy = ["store", "copy", "--from", &from, "--to", "other", &path];
+    assert!(home.fails(&copy).contains("sign"));
+    for options in [&["--option", "no-such-setting", "1"][..], &["--option", "restrict-eval", "true"]] {
+        let error = home.fails(&[&copy[..], options].concat());
+        assert!(error.contains("unknown setting") && error.contains("trusted-public-keys"), "{error}");
+    }
+    home.ok(&[&copy[..], &["--option", "extra-trusted-public-keys", &public]].concat());
+    home.ok(&["store", "copy", "--from", &from, "--to", "third", "--option", "require-sigs", "false", &path]);
+    // A build heeds them too.
+    home.ok(&["store", "gc"]);
+    let offered = ["--option", "substituters", &from, "--option", "trusted-public-keys", &public];
+    let nothing = format!("builtins.readFile (builtins.storePath \"{path}\" + \"/bin/hello\")");
+    assert!(!home.run(&["eval", "--impure", "--expr", &nothing]).status.success());
+    let (_, stderr) = text(&home.run(&[&["eval", "--impure", "--expr", "1"][..], &offered].concat()));
+    assert!(!stderr.contains("unknown setting"), "{stderr}");
+    home.ok(&[&["eval", "--impure", "--expr", &nothing][..], &offered].concat());
+}
+
+/// A derivation with a link to itself as its source.
+const LOOP: &str = "derivation { name = \"loop\"; system = \"x\"; builder = \"${./loop}\"; }";
+
+#[test]
+fn links_that_lead_in_a_circle_are_named_or_kept() {
+    let home = Home::new();
+    for (name, target) in [("loop", "loop"), ("a", "b"), ("b", "a")] {
+        std::os::unix::fs::symlink(target, home.path(name)).unwrap();
+    }
+    for expression in
+        ["import ./loop", "builtins.readFile ./a", "builtins.readDir ./b", "builtins.hashFile \"md5\" ./a"]
+    {
+        let error = home.fails(&["eval", "--impure", "--expr", expression]);
+        assert!(error.contains("symbolic link") && error.contains(home.dir.path().to_str().unwrap()), "{error}");
+    }
+    // As objects they are what they are.
+    assert!(home.fails(&["store", "add", "loop"]).contains("symbolic link"));
+    assert!(home.ok(&["instantiate", "-E", LOOP]).ends_with("-loop.drv"));
+    assert!(home.ok(&["eval", "--impure", "--expr", "builtins.pathExists ./a"]).contains("true"));
+    home.ok(&["store", "verify", "--contents"]);
+}
+
+#[test]
+fn a_transport_that_is_nearly_one_is_offered() {
+    let home = Home::new();
+    let error = home.fails(&["push", "dockr-daemon:web", "localhost:1/web"]);
+    assert!(error.contains("did you mean docker-daemon:web?"), "{error}");
+}
+
+#[test]
 fn wharf_substitutes_from_a_cache_that_nix_has_filled() {
     if !has_nix() {
         return;

@@ -18,6 +18,7 @@ use super::key;
 use super::opened::Opened;
 use super::paths::parse_all;
 use crate::failure::Failure;
+use crate::nix_conf::OptionArguments;
 use crate::progress;
 use crate::settings::Settings;
 use crate::substituters::{NetworkArguments, Reach, TrustArguments};
@@ -54,6 +55,8 @@ pub(super) struct Push {
     written: Written,
     #[command(flatten)]
     network: NetworkArguments,
+    #[command(flatten)]
+    options: OptionArguments,
 }
 
 #[derive(clap::Args)]
@@ -65,6 +68,7 @@ Examples:
   wharf store copy --from https://cache.nixos.org /nix/store/…-hello-2.12.1
   wharf store copy --to file:///media/usb ./result
   wharf store copy --from file:///media/usb --no-check-sigs /nix/store/…-web
+  wharf store copy --from file:///media/usb --option trusted-public-keys 'build-1:…' /nix/store/…-web
   wharf store copy --to ./other-store ./result
   wharf store copy --to daemon ./result
   wharf store copy --to ssh-ng://build@farm.example.org ./result")]
@@ -87,10 +91,12 @@ pub(super) struct Copy {
     trust: TrustArguments,
     #[command(flatten)]
     network: NetworkArguments,
+    #[command(flatten)]
+    options: OptionArguments,
 }
 
 pub(super) fn push(store: &Opened, arguments: &Push, settings: &Settings) -> Result<i32, Failure> {
-    let reach = Reach::new(settings, &arguments.network, &TrustArguments::default())?;
+    let reach = Reach::new(settings, &arguments.network, &TrustArguments::default(), &arguments.options.given()?)?;
     let cache = open_cache(&arguments.cache, &reach.caches)?;
     let paths = parse_all(&arguments.paths)?;
     let written = fill(store, &paths, &cache, &arguments.written, &reach, settings)?;
@@ -98,7 +104,7 @@ pub(super) fn push(store: &Opened, arguments: &Push, settings: &Settings) -> Res
 }
 
 pub(super) fn copy(arguments: &Copy, settings: &Settings) -> Result<i32, Failure> {
-    let reach = Reach::new(settings, &arguments.network, &arguments.trust)?;
+    let reach = Reach::new(settings, &arguments.network, &arguments.trust, &arguments.options.given()?)?;
     let paths = parse_all(&arguments.paths)?;
     let from = End::open(arguments.from.as_deref(), true, &reach, settings)?;
     let to = End::open(arguments.to.as_deref(), false, &reach, settings)?;

@@ -10,6 +10,7 @@ use store::{PathInfo, Store};
 use super::opened::Opened;
 use super::paths::parse_all;
 use crate::failure::Failure;
+use crate::nix_conf::OptionArguments;
 use crate::settings::Settings;
 use crate::substituters::{NetworkArguments, Reach, TrustArguments};
 
@@ -45,6 +46,8 @@ pub(super) struct Arguments {
     cache: Option<String>,
     #[command(flatten)]
     network: NetworkArguments,
+    #[command(flatten)]
+    options: OptionArguments,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
@@ -101,7 +104,7 @@ fn closure_size(store: &dyn Store, path: &StorePath) -> Result<u64, Failure> {
 }
 
 fn from_cache(url: &str, arguments: &Arguments, settings: &Settings) -> Result<Vec<Row>, Failure> {
-    let reach = Reach::new(settings, &arguments.network, &TrustArguments::default())?;
+    let reach = Reach::new(settings, &arguments.network, &TrustArguments::default(), &arguments.options.given()?)?;
     let cache = BinaryCache::new(open_cache(url, &reach.caches)?.transport, CacheOptions::default());
     let mut rows = Vec::new();
     for path in parse_all(&arguments.paths)? {

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
+use image::Digest;
 use nix_formats::store_path::StorePath;
 use store::Store;
 
@@ -47,9 +48,19 @@ pub(super) fn parse_inside(text: &str) -> Result<(StorePath, PathBuf), Failure> 
     let object = components
         .next()
         .and_then(|part: Component<'_>| StorePath::from_base_name(part.as_os_str().as_encoded_bytes()).ok());
-    match object {
-        Some(object) => Ok((object, components.collect())),
+    if let Some(object) = object {
+        return Ok((object, components.collect()));
+    }
+    match of_archive(Path::new(text), &real) {
+        Some(image) => Ok((image, PathBuf::new())),
         None => Err(Failure::usage(format!("'{text}' is no store path and does not lead to one"))
             .help("a store path looks like /nix/store/<32 characters>-name")),
     }
+}
+
+/// The image whose build has left this link to its archive: beside the archives is noted what it was.
+fn of_archive(link: &Path, archive: &Path) -> Option<StorePath> {
+    let link = std::path::absolute(link).ok()?;
+    let noted = archive.parent()?.with_file_name("results").join(Digest::of(link.as_os_str().as_encoded_bytes()).hex());
+    StorePath::from_base_name(std::fs::read_link(noted).ok()?.file_name()?.as_encoded_bytes()).ok()
 }

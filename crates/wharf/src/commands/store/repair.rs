@@ -7,6 +7,7 @@ use store::local::VerifyOptions;
 use super::opened::Opened;
 use super::paths::parse_all;
 use crate::failure::Failure;
+use crate::nix_conf::OptionArguments;
 use crate::progress;
 use crate::settings::Settings;
 use crate::substituters::SubstituterArguments;
@@ -18,6 +19,8 @@ pub(super) struct Arguments {
     paths: Vec<String>,
     #[command(flatten)]
     substituters: SubstituterArguments,
+    #[command(flatten)]
+    options: OptionArguments,
 }
 
 /// A daemon takes good copies from its own binary caches, or builds anew, for those whom it trusts.
@@ -50,7 +53,7 @@ pub(super) fn run(store: &Opened, arguments: &Arguments, settings: &Settings) ->
         eprintln!("nothing is damaged");
         return Ok(0);
     }
-    let caches = arguments.substituters.resolve(settings)?.substituters;
+    let caches = arguments.substituters.resolve(settings, &arguments.options.given()?)?.substituters;
     let mut failures = Vec::new();
     for path in &damaged {
         match caches.replace(path, store, &*progress) {

@@ -9,6 +9,7 @@ use super::key;
 use super::opened::Opened;
 use super::paths::parse_all;
 use crate::failure::Failure;
+use crate::nix_conf::OptionArguments;
 use crate::settings::Settings;
 use crate::substituters::{NetworkArguments, Reach, TrustArguments};
 
@@ -32,6 +33,8 @@ pub(super) struct Arguments {
     cache: Option<String>,
     #[command(flatten)]
     network: NetworkArguments,
+    #[command(flatten)]
+    options: OptionArguments,
 }
 
 pub(super) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
@@ -39,7 +42,8 @@ pub(super) fn run(arguments: &Arguments, settings: &Settings) -> Result<i32, Fai
     let paths = parse_all(&arguments.paths)?;
     let added = match &arguments.cache {
         Some(url) => {
-            let reach = Reach::new(settings, &arguments.network, &TrustArguments::default())?;
+            let reach =
+                Reach::new(settings, &arguments.network, &TrustArguments::default(), &arguments.options.given()?)?;
             let cache = open_cache(url, &reach.caches)?;
             let added = store::cache::sign(&*cache.transport, &paths, &keys)?;
             reach.lookups.forget_cache(cache.transport.address());

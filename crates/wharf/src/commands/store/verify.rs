@@ -5,6 +5,7 @@ use store::local::VerifyOptions;
 use super::opened::Opened;
 use super::paths::parse_all;
 use crate::failure::Failure;
+use crate::nix_conf::OptionArguments;
 use crate::progress;
 use crate::settings::Settings;
 use crate::substituters::{NetworkArguments, Reach, TrustArguments};
@@ -30,6 +31,8 @@ pub(super) struct Arguments {
     paths: Vec<String>,
     #[command(flatten)]
     trust: TrustArguments,
+    #[command(flatten)]
+    options: OptionArguments,
 }
 
 pub(super) fn run(store: &Opened, arguments: &Arguments, settings: &Settings) -> Result<i32, Failure> {
@@ -75,7 +78,7 @@ fn named(store: &Opened, settings: &Settings) -> String {
 }
 
 fn unsigned(store: &Opened, arguments: &Arguments, settings: &Settings) -> Result<Vec<String>, Failure> {
-    let reach = Reach::new(settings, &NetworkArguments::default(), &arguments.trust)?;
+    let reach = Reach::new(settings, &NetworkArguments::default(), &arguments.trust, &arguments.options.given()?)?;
     let keys = reach.keys.as_deref().unwrap_or_default();
     let paths = match &arguments.paths[..] {
         [] => store.all_paths()?,
