@@ -20,6 +20,7 @@ use crate::target::{self, BuildArguments, InputArguments, input_path};
 #[command(after_help = "\
 Examples:
   wharf lock                  the flake's inputs into flake.lock, and the digest of every pullImage without one into wharf.lock
+  wharf lock ./services       those of another directory
   wharf lock --override-input nixpkgs github:NixOS/nixpkgs/nixos-25.11
                               pin an input to something else than flake.nix says
   wharf lock --images --in-place
@@ -27,6 +28,9 @@ Examples:
 
 What is written down once stays; `wharf update` moves it. Both files belong into the repository.")]
 pub(crate) struct Lock {
+    /// The same as --in PATH
+    #[arg(value_name = "PATH", conflicts_with = "path")]
+    place: Option<PathBuf>,
     #[command(flatten)]
     what: What,
     #[command(flatten)]
@@ -71,7 +75,8 @@ impl Only {
 }
 
 pub(crate) fn lock(arguments: &Lock, settings: &Settings) -> Result<i32, Failure> {
-    let what = &arguments.what;
+    let path = arguments.place.as_ref().unwrap_or(&arguments.what.path).clone();
+    let what = &What { path, ..arguments.what };
     let report = match arguments.only.wants_inputs(what) {
         true => {
             let overrides = arguments.inputs.overrides()?;

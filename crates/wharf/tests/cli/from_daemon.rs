@@ -56,7 +56,7 @@ fn inputs_are_locked_with_the_daemons_store() {
     // Another store gives the same file.
     fs::remove_file(&lock).unwrap();
     let own = tempfile::tempdir().unwrap();
-    succeed(wharf(own.path()).args(["lock", "--in"]).arg(user.home.join("top")));
+    succeed(wharf(own.path()).arg("lock").arg(user.home.join("top")));
     assert_eq!(fs::read_to_string(&lock).unwrap(), written);
     fs::write(user.home.join("leaf/flake.nix"), "{ outputs = _: { v = 2; }; }").unwrap();
     assert_eq!(user.ok(&["eval", "./top#v"]).0, "1");
