@@ -137,7 +137,13 @@ fn measure_row(row: &Row, arguments: &Arguments, contestants: &[Contestant], dir
     let home = directory.join("home");
     std::fs::create_dir_all(&home)?;
     for run in 0..=runs {
-        for (index, (contestant, usages)) in contestants.iter().zip(&mut usages).enumerate() {
+        let mut turns: Vec<usize> = (0..contestants.len()).collect();
+        // In every other run the other way round: with two processors of unequal speed, strict turns give each program its own.
+        if run % 2 == 1 {
+            turns.reverse();
+        }
+        for index in turns {
+            let contestant = &contestants[index];
             let (usage, printed) = match row.is_again() {
                 true => contestant.run_again(index == 0, &command, &home)?,
                 false => contestant.run(&command)?,
@@ -145,7 +151,7 @@ fn measure_row(row: &Row, arguments: &Arguments, contestants: &[Contestant], dir
             let expected = answer.get_or_insert_with(|| printed.clone());
             ensure!(*expected == printed, "{}: {} gives another answer", row.name, contestant.label);
             if run > 0 {
-                usages.push(usage);
+                usages[index].push(usage);
             }
         }
     }
