@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::usage::{Usage, measure};
 use rows::{ROWS, Row};
@@ -91,7 +92,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             println!("{:<36} left out: needs --tree {}=PATH", row.name, missing.join("=PATH --tree "));
             continue;
         }
+        // Whole trees are also measured by the clock, for which a program may use what there is.
+        let held = row.all_paths_of(&arguments.tree).is_none().then(OneProcessor::hold).transpose()?;
         let medians = measure_row(row, arguments, &contestants, directory.path())?;
+        drop(held);
         print_row(row.name, &medians, |usage| usage.cpu);
         if let Some(tree) = row.all_paths_of(&arguments.tree)
             && arguments.jobs > 1
@@ -104,6 +108,28 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     print_geometric_mean(&micro);
     Ok(())
+}
+
+/// Keeps this thread, and the programs that it starts, on one processor while it lives: processors of a virtual machine may differ
+/// by a tenth or more, and short programs seldom change theirs.
+struct OneProcessor(CpuSet);
+
+impl OneProcessor {
+    fn hold() -> Result<OneProcessor> {
+        let all = sched_getaffinity(None)?;
+        let last = (0..CpuSet::MAX_CPU).rev().find(|cpu| all.is_set(*cpu)).context("there is no processor")?;
+        let mut one = CpuSet::new();
+        one.set(last);
+        sched_setaffinity(None, &one)?;
+        Ok(OneProcessor(all))
+    }
+}
+
+impl Drop for OneProcessor {
+    fn drop(&mut self) {
+        // What was allowed before is allowed again.
+        let _ = sched_setaffinity(None, &self.0);
+    }
 }
 
 fn contestants(arguments: &Arguments) -> Result<Vec<Contestant>> {
